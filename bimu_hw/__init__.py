@@ -1,0 +1,35 @@
+"""bimu-hw: what a metaplastic binary Bayesian network learns, and what it costs, on a given synaptic device."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+try:
+    __version__ = version("bimu-hw")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+
+def _set_numba_cache() -> None:
+    """Give Numba a cache folder of our own, named after a hash of our sources.
+
+    Numba notices an edited file but not an edited file that it imports a kernel from; a stale kernel would silently
+    compute the wrong physics. The hash in the folder's name cures that, and a private folder works for read-only
+    installations too. A folder the user chose, or Numba imported before us, is left alone.
+    """
+    if "NUMBA_CACHE_DIR" in os.environ or "numba" in sys.modules:
+        return
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for folder in (package / "kernels", package.parent / "device_models"):
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(base) / "bimu_hw" / f"kernels-{digest.hexdigest()[:16]}")
+
+
+_set_numba_cache()
