@@ -1,0 +1,361 @@
+"""Cards: the numbers of a device or component, each with value, unit, kind and source.
+
+A card is a TOML file::
+
+    [card]
+    name = "hfox_2t2r"            # how scenarios call it
+    model = "soft_bounds_pair"    # the physics (devices), or the kind of component
+    title = "HfOx 1T1R pair, 130 nm"
+    notes = "what the sources do not give"
+
+    [references]
+    bonnet2023 = "Bonnet et al., Nat. Commun. 14, 7530 (2023), doi:10.1038/s41467-023-43317-9"
+
+    [params.sigma_c2c]
+    value = "0.3"                 # always a string: a number, with its unit where it has one
+    kind = "measured"             # measured | fitted | derived | assumed
+    source = "bonnet2023"         # a key of [references]; required unless assumed
+    where = "Fig. 3"              # where in the source; required for measured and fitted
+    why = "..."                   # required for assumed: the reason for this value; for derived: the derivation
+    range = ["0.1", "0.5"]        # optional: what the value may be, for intervals in reports
+
+Tables ``[params.*]`` hold what the physics needs and ``[costs.*]`` what energy, time and area need.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from bimu_hw.devices import DeviceModel, ParamSpec, get_model, model_module, model_names
+from bimu_hw.errors import CardError, did_you_mean
+from bimu_hw.units import parse_quantity
+
+KINDS = ("measured", "fitted", "derived", "assumed")
+N_LEVELS = ParamSpec("n_levels", "1", "number of levels; 0 for a continuous element", 0, 2**24, neutral=0.0)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One number of a card with its provenance, in SI.
+
+    Attributes
+    ----------
+    value : float
+    unit, kind, source, where, why : str
+    low, high : float
+        The range the value may lie in; equal to `value` where the card gives none.
+    """
+
+    value: float
+    unit: str
+    kind: str
+    source: str = ""
+    where: str = ""
+    why: str = ""
+    low: float = float("nan")
+    high: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card, checked against its specification.
+
+    Attributes
+    ----------
+    name, model, title, notes, origin : str
+        `origin` says where the card was read (package resource or file name).
+    params, costs : mapping of str to Fact
+    references : mapping of str to str
+    digest : str
+        SHA-256 of the facts, independent of layout and comments.
+    """
+
+    name: str
+    model: str
+    title: str
+    notes: str
+    origin: str
+    params: Mapping[str, Fact]
+    costs: Mapping[str, Fact]
+    references: Mapping[str, str]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        lines = [f"{self.name}|{self.model}"]
+        lines += [f"{k}={f.value!r} {f.unit} {f.kind}" for k, f in sorted({**self.params, **self.costs}.items())]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @property
+    def assumed_share(self) -> float:
+        """Share of the card's numbers that are assumed."""
+        facts = [*self.params.values(), *self.costs.values()]
+        return sum(f.kind == "assumed" for f in facts) / len(facts)
+
+    def with_values(self, overrides: Mapping[str, float | str], specs: Mapping[str, ParamSpec], where: str) -> Card:
+        """Return a copy in which the named parameters or costs have other values, marked as set by the scenario."""
+        params, costs = dict(self.params), dict(self.costs)
+        for name, given in overrides.items():
+            if name not in specs:
+                raise CardError(f"{where}.{name}: unknown parameter of {self.model!r}. {did_you_mean(name, specs)}")
+            value = _value(given, specs[name], f"{where}.{name}")
+            fact = Fact(value, specs[name].unit, "assumed", why="set by the scenario", low=value, high=value)
+            (params if name in params else costs)[name] = fact
+        return replace(self, params=params, costs=costs)
+
+
+def device_specs(model: DeviceModel) -> tuple[dict[str, ParamSpec], dict[str, ParamSpec]]:
+    """Return the parameter and the cost specifications that a card of this model must fill."""
+    params = {s.name: s for s in model.specs}
+    if model.role == "storage":
+        params = {"n_levels": N_LEVELS, **params}
+    return params, {s.name: s for s in model.costs}
+
+
+def neutral_values(model: DeviceModel) -> dict[str, float]:
+    """Return the neutral value of every nonideality of a model."""
+    params, _ = device_specs(model)
+    return {name: spec.neutral for name, spec in params.items() if spec.neutral is not None}
+
+
+def parse_card(text: str, origin: str) -> Card:
+    """Read and check a device card.
+
+    Parameters
+    ----------
+    text : str
+        TOML.
+    origin : str
+        What to call it in messages.
+
+    Raises
+    ------
+    CardError
+        If it is malformed, incomplete, has unknown keys or a value out of range, or a number without provenance.
+    DeviceModelError
+        If its model is not registered.
+    """
+    table = _toml(text, origin)
+    head = _head(table, origin)
+    model = get_model(head["model"])
+    params, costs = device_specs(model)
+    return _build(table, head, origin, params, costs)
+
+
+def _build(
+    table: dict[str, Any], head: dict[str, str], origin: str,
+    params: Mapping[str, ParamSpec], costs: Mapping[str, ParamSpec],
+) -> Card:  # fmt: skip
+    _no_unknown(table, {"card", "references", "params", "costs"}, origin)
+    references = table.get("references", {})
+    facts: dict[str, dict[str, Fact]] = {}
+    for section, specs in (("params", params), ("costs", costs)):
+        given = table.get(section, {})
+        _no_unknown(given, set(specs), f"{origin}, {section}")
+        missing = [name for name in specs if name not in given]
+        if missing:
+            raise CardError(f"{origin}, {section}: {missing[0]!r} is missing ({specs[missing[0]].doc}); add it.")
+        facts[section] = {
+            name: _fact(given[name], spec, references, f"{origin}, {section}.{name}") for name, spec in specs.items()
+        }
+    return Card(
+        head["name"], head["model"], head["title"], head.get("notes", ""), origin,
+        facts["params"], facts["costs"], references,
+    )  # fmt: skip
+
+
+def _toml(text: str, origin: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CardError(f"{origin}: not valid TOML: {error}.") from error
+
+
+def _head(table: dict[str, Any], origin: str) -> dict[str, str]:
+    head = table.get("card", {})
+    _no_unknown(head, {"name", "model", "title", "notes", "node", "family"}, f"{origin}, card")
+    for key in ("name", "model", "title"):
+        if not isinstance(head.get(key), str) or not head[key]:
+            raise CardError(f"{origin}, card.{key}: missing; write {key} = \"...\" in [card].")
+    return head
+
+
+def _no_unknown(table: Mapping[str, Any], allowed: set[str], where: str) -> None:
+    for key in table:
+        if key not in allowed:
+            raise CardError(f"{where}.{key}: unknown key. {did_you_mean(key, allowed)}")
+
+
+def _value(given: float | str, spec: ParamSpec, where: str) -> float:
+    value = float(given) if isinstance(given, (int, float)) else parse_quantity(given, spec.unit, where)
+    if not spec.low <= value <= spec.high:
+        raise CardError(
+            f"{where}: got {given!r}; allowed is {spec.low:g} to {spec.high:g} (unit {spec.unit}): {spec.doc}."
+        )
+    return value
+
+
+def _fact(given: Any, spec: ParamSpec, references: Mapping[str, str], where: str) -> Fact:
+    if not isinstance(given, dict):
+        raise CardError(f"{where}: got {given!r}; expected a table with value, kind and source.")
+    _no_unknown(given, {"value", "kind", "source", "where", "why", "range"}, where)
+    if not isinstance(given.get("value"), str):
+        raise CardError(f"{where}.value: got {given.get('value')!r}; write the number as a string with its unit.")
+    kind = given.get("kind")
+    if kind not in KINDS:
+        raise CardError(f"{where}.kind: got {kind!r}; allowed are {', '.join(KINDS)}.")
+    source = given.get("source", "")
+    if source and source not in references:
+        raise CardError(f"{where}.source: {source!r} is not in [references]. {did_you_mean(source, references)}")
+    if kind in ("measured", "fitted") and not (source and given.get("where")):
+        raise CardError(f"{where}: a {kind} value needs source and where; without a source its kind is 'assumed'.")
+    if kind == "derived" and not (source or given.get("why")):
+        raise CardError(f"{where}: a derived value needs a source or, in why, its derivation.")
+    if kind == "assumed" and not given.get("why"):
+        raise CardError(f"{where}: an assumed value needs why: the reason for this value.")
+    value = _value(given["value"], spec, where)
+    bounds = given.get("range", [given["value"], given["value"]])
+    if not (isinstance(bounds, list) and len(bounds) == 2):
+        raise CardError(f"{where}.range: got {bounds!r}; expected two strings, the lowest and the highest value.")
+    low, high = (parse_quantity(str(b), spec.unit, f"{where}.range") for b in bounds)
+    if not low <= value <= high:
+        raise CardError(f"{where}.range: {given['value']!r} lies outside {bounds[0]!r} to {bounds[1]!r}.")
+    return Fact(value, spec.unit, kind, source, given.get("where", ""), given.get("why", ""), low, high)
+
+
+def _shipped() -> Iterator[tuple[str, str]]:
+    """Yield (origin, text) of every card that comes with a registered model."""
+    seen: set[str] = set()
+    for name in model_names():
+        for i, text in enumerate(get_model(name).cards):
+            yield f"{model_module(name)} card {i}", text
+        package = model_module(name).rpartition(".")[0]
+        if not package or package in seen:
+            continue
+        seen.add(package)
+        folder = files(package).joinpath("cards")
+        if folder.is_dir():
+            for path in sorted(folder.iterdir(), key=lambda p: p.name):
+                if path.name.endswith(".toml"):
+                    yield f"{package}/cards/{path.name}", path.read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def shipped_cards() -> dict[str, Card]:
+    """Return every card that comes with a registered model, by name."""
+    cards: dict[str, Card] = {}
+    for origin, text in _shipped():
+        card = parse_card(text, origin)
+        if card.name in cards:
+            raise CardError(f"{origin}: the name {card.name!r} is taken by {cards[card.name].origin}; rename one.")
+        cards[card.name] = card
+    return cards
+
+
+def load_card(name: str, folder: Path | None = None) -> Card:
+    """Load a device card by registered name, or from a file when `name` ends in ``.toml``.
+
+    Parameters
+    ----------
+    name : str
+        A card's name or a path; a relative path is taken from `folder`.
+    folder : Path, optional
+        The folder of the scenario that names the card.
+
+    Raises
+    ------
+    CardError
+        If there is no such card or file, or it breaks a rule.
+    """
+    if not name.endswith(".toml"):
+        cards = shipped_cards()
+        if name not in cards:
+            raise CardError(f"device card {name!r}: not known. {did_you_mean(name, cards)} A path must end in .toml.")
+        return cards[name]
+    path = Path(name) if folder is None else folder / name
+    return parse_card(_read_card_file(name, path), path.name)
+
+
+def _read_card_file(name: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CardError(
+            f"card {name!r}: cannot be read ({error.strerror}); looked for {path.name!r} beside the scenario."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise CardError(f"card {name!r}: is not UTF-8 text.") from error
+
+
+def _component_spec(name: str, unit: str, doc: str, low: float = 0.0) -> ParamSpec:
+    return ParamSpec(name, unit, doc, low=low)
+
+
+#: What a component card states: the periphery, the digital unit and the label oracle around the arrays.
+COMPONENT_COSTS = {
+    s.name: s
+    for s in (
+        _component_spec("driver_drive_energy", "J", "charging one word line of a tile for one look"),
+        _component_spec("driver_time", "s", "settling of the word lines before integration"),
+        _component_spec("adc_convert_energy", "J", "one conversion at the scenario's resolution"),
+        _component_spec("adc_convert_time", "s", "one conversion at the scenario's resolution"),
+        _component_spec("digital_add_energy", "J", "one accumulate of a partial sum"),
+        _component_spec("digital_mac_energy", "J", "one multiply-accumulate"),
+        _component_spec("digital_function_energy", "J", "one exponential, logarithm, root or division"),
+        _component_spec("digital_time", "s", "one operation of one lane of the digital unit"),
+        _component_spec("digital_lanes", "1", "operations of the digital unit done side by side", low=1.0),
+        _component_spec("buffer_read_energy", "J", "one bit read from a buffer"),
+        _component_spec("buffer_write_energy", "J", "one bit written to a buffer"),
+        _component_spec("write_row_energy", "J", "selecting one row for programming"),
+        _component_spec("write_row_time", "s", "selecting one row for programming"),
+        _component_spec("label_energy", "J", "asking for one label and receiving it"),
+        _component_spec("leakage_power", "W", "periphery and digital unit of the whole chip, always on"),
+        _component_spec("adc_area", "m^2", "one converter"),
+        _component_spec("periphery_area", "m^2", "drivers, digital unit and buffers of the whole chip"),
+    )
+}
+
+
+def parse_component_card(text: str, origin: str) -> Card:
+    """Read and check a component card; `[card] model` must be ``"components"``.
+
+    Raises
+    ------
+    CardError
+        If it is malformed, incomplete, or breaks a rule.
+    """
+    table = _toml(text, origin)
+    head = _head(table, origin)
+    if head["model"] != "components":
+        raise CardError(f"{origin}, card.model: got {head['model']!r}; a component card has model = \"components\".")
+    return _build(table, head, origin, {}, COMPONENT_COSTS)
+
+
+@lru_cache(maxsize=1)
+def shipped_component_cards() -> dict[str, Card]:
+    """Return the component cards that come with the package, by name."""
+    folder = files("bimu_hw").joinpath("components")
+    cards = (
+        parse_component_card(path.read_text(encoding="utf-8"), f"bimu_hw/components/{path.name}")
+        for path in sorted(folder.iterdir(), key=lambda p: p.name)
+        if path.name.endswith(".toml")
+    )
+    return {card.name: card for card in cards}
+
+
+def load_component_card(name: str, folder: Path | None = None) -> Card:
+    """Load a component card by name, or from a file when `name` ends in ``.toml`` (relative to `folder`)."""
+    if not name.endswith(".toml"):
+        cards = shipped_component_cards()
+        if name not in cards:
+            raise CardError(f"component card {name!r}: not known. {did_you_mean(name, cards)} A path ends in .toml.")
+        return cards[name]
+    path = Path(name) if folder is None else folder / name
+    return parse_component_card(_read_card_file(name, path), path.name)

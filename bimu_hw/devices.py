@@ -1,0 +1,290 @@
+"""What a device is: the two contracts, and the registry of models.
+
+A synapse is two elements. The **storage element** holds the natural parameter lam on a grid of levels and answers pulses; the
+**sampling element** turns the stored state into Bernoulli weights. A model is physics without numbers: a parameter type, its state
+declared as data, and array kernels. A card (`bimu_hw.cards`) is numbers with their sources. Models are found by the entry point
+group ``bimu_hw.device_models``; ours use the same door as a stranger's.
+
+Kernel signatures (all arrays flat over cells in ``[wordline, bitline]`` order; ``state`` is the model's NamedTuple of
+arrays, ``params`` its NamedTuple of floats, ``grid`` a `Grid`, ``key`` a uint64, ``now`` simulated seconds as float64):
+
+Storage element
+    ``fabricate(state, params, grid, key)``
+        Draw device-to-device spread and faults.
+    ``program(state, target, params, grid)``
+        Set every cell to ``target`` (float32[cell], centred levels), as an ideal program-and-verify would; stuck cells stay.
+    ``pulse(state, cells, counts, params, grid, key, now)``
+        Apply signed pulse counts (float32[n]) to the listed cells (int32[n], ascending, unique). A list as long as the
+        array is the identity, which a kernel may exploit. Counts are whole numbers on a device of finite levels; on a continuous
+        one (``grid.quantum`` tiny) they are any real number of unit steps.
+    ``peek(state, cells, params, grid, now, out)``
+        Write the noise-free level of the listed cells to ``out[cells]`` (float32[cell]). Changes nothing else.
+    ``read(state, params, grid, key, now, out)``
+        Write the level of all cells as one look through the sampling circuit sees it, read noise included.
+    ``conductance(state, params, grid, out)``
+        Write the conductance of each device in siemens, float32[cell, device].
+
+Sampling element
+    ``fabricate(state, params, key)``
+        Draw device-to-device spread.
+    ``bias(state, lam, cells, params)``
+        Take over the natural parameter of the listed cells: whatever ``sample`` needs is computed here, so that its cost
+        follows the number of changed cells.
+    ``sample(state, params, key, interval, out)``
+        Draw weights, int8[look, cell] of -1 and +1; successive looks are ``interval`` seconds apart. Look n uses
+        ``fold(key, n)``; the first look of a call finds the element in equilibrium.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from bimu_hw.errors import DeviceModelError, did_you_mean
+
+ENTRY_POINT_GROUP = "bimu_hw.device_models"
+
+#: How long a drawn weight stays: for one look of the array, for one Monte Carlo sample of a query, or until the next write.
+Holds = Literal["read", "query", "until_rewritten"]
+
+
+class Grid(NamedTuple):
+    """The level grid of a storage element, in centred level units.
+
+    A level l stands for lam = l * step. On n levels l runs from -(n-1)/2 to (n-1)/2 and a pulse moves it by 1; a
+    continuous element has level_max = inf, step = 1 and so l = lam exactly.
+    """
+
+    level_max: float
+    step: float
+    quantum: float
+
+
+@dataclass(frozen=True)
+class ParamSpec:
+    """One parameter of a model: meaning and bounds, never a value.
+
+    Attributes
+    ----------
+    name, unit, doc : str
+        `unit` in UDUNITS spelling, "1" for a plain number.
+    low, high : float
+        Allowed range, ends included.
+    neutral : float or None
+        The value at which a nonideality has no effect; None for a parameter that is none (a conductance, a time).
+    """
+
+    name: str
+    unit: str
+    doc: str
+    low: float = -np.inf
+    high: float = np.inf
+    neutral: float | None = None
+
+
+@dataclass(frozen=True)
+class StateVar:
+    """One array of a model's state; the framework allocates it as zeros.
+
+    Attributes
+    ----------
+    name, dtype, unit, long_name : str
+    per_device : bool
+        Whether a pair has one value per device (shape [cell, device]) or one per cell ([cell]).
+    recorded : bool
+        Whether snapshots of a run hold it.
+    """
+
+    name: str
+    dtype: str
+    unit: str
+    long_name: str
+    per_device: bool = False
+    recorded: bool = False
+
+
+def _cost(name: str, unit: str, doc: str) -> ParamSpec:
+    return ParamSpec(name, unit, doc, low=0.0)
+
+
+#: What every storage card states about cost.
+STORAGE_COSTS = (
+    _cost("pulse_width_up", "s", "duration of a pulse that raises lam"),
+    _cost("pulse_width_down", "s", "duration of a pulse that lowers lam"),
+    _cost("pulse_energy_up", "J", "energy of one such pulse, both devices of a pair together"),
+    _cost("pulse_energy_down", "J", "energy of one such pulse, both devices of a pair together"),
+    _cost("read_time", "s", "time to read the stored lam of one row of cells for the learning rule"),
+    _cost("read_energy", "J", "energy to read the stored lam of one cell, converter included"),
+    _cost("standby_power", "W", "power of one cell that only holds its state"),
+    _cost("area", "m^2", "area of one cell"),
+)
+
+#: What every sampling card states about its read path and cost.
+SAMPLER_COSTS = (
+    _cost("g_on", "S", "conductance read for weight +1"),
+    _cost("g_off", "S", "conductance read for weight -1"),
+    _cost("read_voltage", "V", "voltage on a driven word line during a multiplication"),
+    _cost("read_time", "s", "integration time of one look of the array"),
+    _cost("sample_time", "s", "dead time before a fresh sample is valid"),
+    _cost("sample_energy", "J", "energy of one random bit of one cell"),
+    _cost("latch_energy", "J", "energy to hold one bit for a whole query (charged when holds = query)"),
+    _cost("bias_power", "W", "power of one biased cell while it samples"),
+    _cost("standby_power", "W", "power of one idle cell"),
+    _cost("area", "m^2", "area of one cell"),
+)
+
+
+@dataclass(frozen=True)
+class StorageModel:
+    """Physics of a storage element: see the module's kernel signatures.
+
+    Attributes
+    ----------
+    name, family, summary : str
+        `family` is "memristor", "spintronic", "cmos" or "ideal".
+    params, state : type
+        NamedTuple types that the kernels receive.
+    specs : tuple of ParamSpec
+        One per field of `params`, same order; ``n_levels`` belongs to every card and is not among them.
+    variables : tuple of StateVar
+        One per field of `state`, same order. ``pulse_count`` (int32) and ``fault`` (int8) are required.
+    n_devices : int
+        1, or 2 for a pair.
+    cards : tuple of str
+        Reference cards as TOML text, for a model that lives in one file without a ``cards`` folder beside it.
+    """
+
+    name: str
+    family: str
+    summary: str
+    params: type
+    state: type
+    specs: tuple[ParamSpec, ...]
+    variables: tuple[StateVar, ...]
+    fabricate: Callable[..., None]
+    program: Callable[..., None]
+    pulse: Callable[..., None]
+    peek: Callable[..., None]
+    read: Callable[..., None]
+    conductance: Callable[..., None]
+    n_devices: int = 1
+    cards: tuple[str, ...] = ()
+    costs: tuple[ParamSpec, ...] = STORAGE_COSTS
+    role: Literal["storage"] = "storage"
+
+
+@dataclass(frozen=True)
+class SamplerModel:
+    """Physics of a sampling element: see the module's kernel signatures.
+
+    Attributes
+    ----------
+    name, family, summary : str
+    params, state, specs, variables, cards
+        As in `StorageModel`.
+    holds : tuple of str
+        The ways a sample can be held in this design; the first is what the device does by itself.
+    """
+
+    name: str
+    family: str
+    summary: str
+    params: type
+    state: type
+    specs: tuple[ParamSpec, ...]
+    variables: tuple[StateVar, ...]
+    fabricate: Callable[..., None]
+    bias: Callable[..., None]
+    sample: Callable[..., None]
+    holds: tuple[Holds, ...] = ("query",)
+    cards: tuple[str, ...] = ()
+    costs: tuple[ParamSpec, ...] = SAMPLER_COSTS
+    role: Literal["sampler"] = "sampler"
+
+
+DeviceModel = StorageModel | SamplerModel
+
+#: Faults, as stored in the state variable ``fault``.
+FAULTS: Mapping[str, int] = {"none": 0, "stuck_on": 1, "stuck_off": 2, "stuck": 3, "worn_out": 4}
+
+
+def new_state(model: DeviceModel, n_cells: int) -> Any:
+    """Allocate the state of `n_cells` cells as zeros: the model's NamedTuple of arrays."""
+    n_devices = getattr(model, "n_devices", 1)
+    arrays = {
+        v.name: np.zeros((n_cells, n_devices) if v.per_device else n_cells, np.dtype(v.dtype)) for v in model.variables
+    }
+    return model.state(**arrays)
+
+
+def check_model(model: DeviceModel, where: str) -> None:
+    """Raise `DeviceModelError` if a model's declarations contradict each other."""
+    if not isinstance(model, (StorageModel, SamplerModel)):
+        raise DeviceModelError(f"{where}: got {type(model).__name__}; expected a StorageModel or SamplerModel.")
+    for label, declared, fields in (
+        ("specs", [s.name for s in model.specs], list(model.params._fields)),  # type: ignore[attr-defined]
+        ("variables", [v.name for v in model.variables], list(model.state._fields)),  # type: ignore[attr-defined]
+    ):
+        if declared != fields:
+            raise DeviceModelError(
+                f"{where}: {label} names {declared}, but the type has the fields {fields}; "
+                "declare the same names in the same order."
+            )
+    if isinstance(model, StorageModel):
+        names = {v.name for v in model.variables}
+        missing = {"pulse_count", "fault"} - names
+        if missing:
+            raise DeviceModelError(f"{where}: state lacks {sorted(missing)}, which every storage model keeps.")
+
+
+@lru_cache(maxsize=1)
+def _entry_points() -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        if point.name in found and found[point.name].value != point.value:
+            raise DeviceModelError(
+                f"entry point {point.name!r}: registered twice, as {found[point.name].value!r} and "
+                f"{point.value!r}; rename one."
+            )
+        found[point.name] = point
+    return found
+
+
+def model_names() -> list[str]:
+    """Return the names of all registered models, sorted."""
+    return sorted(_entry_points())
+
+
+@cache
+def get_model(name: str) -> DeviceModel:
+    """Load a registered model.
+
+    Raises
+    ------
+    DeviceModelError
+        If no model of that name is registered, it cannot be imported, or it breaks the contract.
+    """
+    points = _entry_points()
+    if name not in points:
+        raise DeviceModelError(f"device model {name!r}: not registered. {did_you_mean(name, points)}")
+    try:
+        model = points[name].load()
+    except (ImportError, AttributeError) as error:
+        raise DeviceModelError(f"device model {name!r} ({points[name].value}): cannot be loaded: {error}.") from error
+    check_model(model, f"device model {name!r} ({points[name].value})")
+    if model.name != name:
+        raise DeviceModelError(
+            f"device model {name!r}: its MODEL calls itself {model.name!r}; use one name for both."
+        )
+    return model
+
+
+def model_module(name: str) -> str:
+    """Return the module a registered model lives in."""
+    get_model(name)
+    return _entry_points()[name].module

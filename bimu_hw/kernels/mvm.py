@@ -1,0 +1,138 @@
+"""Binary in-memory matrix-vector products, tile by tile, with converters.
+
+Everything is in weight units: the current of one cell of weight +1 at unit input is +1, of weight -1 is -1. The tile's conductances and
+read voltage turn these units into amperes (`bimu_hw.crossbar.tile`), the converter works on them as they are.
+
+Inputs come as planes: x = sum over planes of plane_weight * plane. A bit-serial input has one plane per bit and, if it is signed, a plane
+of ones that carries the offset; an analog input is one plane of weight 1. Every plane of every tile is converted by
+itself and the results are added digitally in a fixed order: planes within a tile, tiles from the first word line on.
+
+An exact converter is one of vanishing step: with step 2**-90 rounding is the identity on float32, bit for bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bimu_hw.kernels import inline, jit
+
+_F = np.float32
+
+
+@inline
+def convert(value, step, code_min, code_max):
+    """Convert a column sum: round to a multiple of `step`, codes clipped to [code_min, code_max]."""
+    code = np.rint(value / step)
+    return min(max(code, code_min), code_max) * step
+
+
+@jit
+def forward_product(planes, plane_weight, weights, value_on, value_off, tile_rows, converter, partial, out):
+    """Multiply inputs by sampled binary weights, word lines driven, bit lines sensed.
+
+    Parameters
+    ----------
+    planes : float32[1 or sample, plane, wordline]
+        Input planes; one row is shared by all samples.
+    plane_weight : float32[plane]
+    weights : int8[look, wordline, bitline]
+        Sampled weights, -1 or +1; look = sample, or sample * n_plane + plane when every look draws anew.
+    value_on, value_off : float32[wordline, bitline]
+        What a cell contributes at weight +1 and -1; +1 and -1 without spread.
+    tile_rows : int
+        Word lines per tile.
+    converter : (float32 step, float32 code_min, float32 code_max)
+    partial : float32[plane, bitline]
+        Work space.
+    out : float32[sample, bitline]
+        Products. *Mutates* `partial`, `out`.
+    """
+    n_sample, n_out = out.shape
+    n_plane = planes.shape[1]
+    n_in = value_on.shape[0]
+    per_look = weights.shape[0] != n_sample
+    step, code_min, code_max = converter
+    for s in range(n_sample):
+        row_of = planes[0] if planes.shape[0] == 1 else planes[s]
+        y = out[s]
+        for j in range(n_out):
+            y[j] = _F(0.0)
+        for start in range(0, n_in, tile_rows):
+            stop = min(start + tile_rows, n_in)
+            for p in range(n_plane):
+                acc = partial[p]
+                for j in range(n_out):
+                    acc[j] = _F(0.0)
+                w = weights[s * n_plane + p] if per_look else weights[s]
+                for i in range(start, stop):
+                    v = row_of[p, i]
+                    if v != _F(0.0):
+                        wi = w[i]
+                        on = value_on[i]
+                        off = value_off[i]
+                        for j in range(n_out):
+                            acc[j] += v * (on[j] if wi[j] > 0 else off[j])
+            for p in range(n_plane):
+                acc = partial[p]
+                scale = plane_weight[p]
+                for j in range(n_out):
+                    y[j] += scale * convert(acc[j], step, code_min, code_max)
+
+
+@jit
+def transposed_product(planes, plane_weight, weights, value_on, value_off, tile_columns, converter, partial, out):
+    """Multiply by the transpose of sampled binary weights, bit lines driven, word lines sensed: the backward read.
+
+    Parameters
+    ----------
+    planes : float32[sample, plane, bitline]
+    plane_weight : float32[sample, plane]
+        Per sample, since the gradient is scaled by its own largest element before it is cut into bits.
+    weights : int8[look, wordline, bitline]
+        As in `forward_product`.
+    value_on, value_off : float32[wordline, bitline]
+    tile_columns : int
+        Bit lines per tile.
+    converter : (float32 step, float32 code_min, float32 code_max)
+    partial : float32[plane]
+        Work space.
+    out : float32[sample, wordline]
+        *Mutates* `partial`, `out`.
+    """
+    n_sample, n_in = out.shape
+    n_plane = planes.shape[1]
+    n_out = value_on.shape[1]
+    per_look = weights.shape[0] != n_sample
+    step, code_min, code_max = converter
+    for s in range(n_sample):
+        for i in range(n_in):
+            total = _F(0.0)
+            for start in range(0, n_out, tile_columns):
+                stop = min(start + tile_columns, n_out)
+                for p in range(n_plane):
+                    wi = weights[s * n_plane + p, i] if per_look else weights[s, i]
+                    acc = _F(0.0)
+                    for j in range(start, stop):
+                        acc += planes[s, p, j] * (value_on[i, j] if wi[j] > 0 else value_off[i, j])
+                    partial[p] = acc
+                for p in range(n_plane):
+                    total += plane_weight[s, p] * convert(partial[p], step, code_min, code_max)
+            out[s, i] = total
+
+
+@jit
+def count_driven(planes, out):
+    """Count the driven lines of each plane.
+
+    Parameters
+    ----------
+    planes : float32[row, plane, line]
+    out : int64[row, plane]
+        Lines with a non-zero value. *Mutates* `out`.
+    """
+    for s in range(planes.shape[0]):
+        for p in range(planes.shape[1]):
+            n = 0
+            for i in range(planes.shape[2]):
+                n += planes[s, p, i] != _F(0.0)
+            out[s, p] = n

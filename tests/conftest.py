@@ -1,0 +1,24 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before anything imports matplotlib: no test needs a display.
+os.environ["MPLBACKEND"] = "Agg"
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """Return the folder named by BIMU_DATA_DIR, if it holds MNIST; skip the test otherwise."""
+    name = os.environ.get("BIMU_DATA_DIR")
+    if not name:
+        pytest.skip("BIMU_DATA_DIR is not set: MNIST is not at hand")
+    folder = Path(name)
+    for place in (folder / "mnist", folder):
+        if any((place / f"train-images-idx3-ubyte{end}").is_file() for end in ("", ".gz")):
+            return folder
+    pytest.skip(f"BIMU_DATA_DIR={name} does not hold MNIST")
