@@ -121,8 +121,8 @@ def device_specs(model: DeviceModel) -> tuple[dict[str, ParamSpec], dict[str, Pa
 
 def neutral_values(model: DeviceModel) -> dict[str, float]:
     """Return the neutral value of every nonideality of a model."""
-    params, _ = device_specs(model)
-    return {name: spec.neutral for name, spec in params.items() if spec.neutral is not None}
+    params, costs = device_specs(model)
+    return {name: spec.neutral for name, spec in {**params, **costs}.items() if spec.neutral is not None}
 
 
 def parse_card(text: str, origin: str) -> Card:
@@ -183,7 +183,7 @@ def _head(table: dict[str, Any], origin: str) -> dict[str, str]:
     _no_unknown(head, {"name", "model", "title", "notes", "node", "family"}, f"{origin}, card")
     for key in ("name", "model", "title"):
         if not isinstance(head.get(key), str) or not head[key]:
-            raise CardError(f"{origin}, card.{key}: missing; write {key} = \"...\" in [card].")
+            raise CardError(f'{origin}, card.{key}: missing; write {key} = "..." in [card].')
     return head
 
 
@@ -334,7 +334,7 @@ def parse_component_card(text: str, origin: str) -> Card:
     table = _toml(text, origin)
     head = _head(table, origin)
     if head["model"] != "components":
-        raise CardError(f"{origin}, card.model: got {head['model']!r}; a component card has model = \"components\".")
+        raise CardError(f'{origin}, card.model: got {head["model"]!r}; a component card has model = "components".')
     return _build(table, head, origin, {}, COMPONENT_COSTS)
 
 

@@ -1,9 +1,10 @@
 """What a device is: the two contracts, and the registry of models.
 
-A synapse is two elements. The **storage element** holds the natural parameter lam on a grid of levels and answers pulses; the
-**sampling element** turns the stored state into Bernoulli weights. A model is physics without numbers: a parameter type, its state
-declared as data, and array kernels. A card (`bimu_hw.cards`) is numbers with their sources. Models are found by the entry point
-group ``bimu_hw.device_models``; ours use the same door as a stranger's.
+A synapse is two elements. The **storage element** holds the natural parameter lam on a grid of levels and answers
+pulses; the **sampling element** turns the stored state into Bernoulli weights. A model is physics without numbers:
+a parameter type, its state declared as data, and array kernels. A card (`bimu_hw.cards`) is numbers with their
+sources. Models are found by the entry point group ``bimu_hw.device_models``; ours use the same door as a
+stranger's.
 
 Kernel signatures (all arrays flat over cells in ``[wordline, bitline]`` order; ``state`` is the model's NamedTuple of
 arrays, ``params`` its NamedTuple of floats, ``grid`` a `Grid`, ``key`` a uint64, ``now`` simulated seconds as float64):
@@ -12,11 +13,12 @@ Storage element
     ``fabricate(state, params, grid, key)``
         Draw device-to-device spread and faults.
     ``program(state, target, params, grid)``
-        Set every cell to ``target`` (float32[cell], centred levels), as an ideal program-and-verify would; stuck cells stay.
+        Set every cell to ``target`` (float32[cell], centred levels), as an ideal program-and-verify would; stuck
+        cells stay.
     ``pulse(state, cells, counts, params, grid, key, now)``
         Apply signed pulse counts (float32[n]) to the listed cells (int32[n], ascending, unique). A list as long as the
-        array is the identity, which a kernel may exploit. Counts are whole numbers on a device of finite levels; on a continuous
-        one (``grid.quantum`` tiny) they are any real number of unit steps.
+        array is the identity, which a kernel may exploit. Counts are whole numbers on a device of finite levels; on
+        a continuous one (``grid.quantum`` tiny) they are any real number of unit steps.
     ``peek(state, cells, params, grid, now, out)``
         Write the noise-free level of the listed cells to ``out[cells]`` (float32[cell]). Changes nothing else.
     ``read(state, params, grid, key, now, out)``
@@ -28,8 +30,8 @@ Sampling element
     ``fabricate(state, params, key)``
         Draw device-to-device spread.
     ``bias(state, lam, cells, params)``
-        Take over the natural parameter of the listed cells: whatever ``sample`` needs is computed here, so that its cost
-        follows the number of changed cells.
+        Take over the natural parameter of the listed cells: whatever ``sample`` needs is computed here, so that its
+        cost follows the number of changed cells.
     ``sample(state, params, key, interval, out)``
         Draw weights, int8[look, cell] of -1 and +1; successive looks are ``interval`` seconds apart. Look n uses
         ``fold(key, n)``; the first look of a call finds the element in equilibrium.
@@ -49,7 +51,8 @@ from bimu_hw.errors import DeviceModelError, did_you_mean
 
 ENTRY_POINT_GROUP = "bimu_hw.device_models"
 
-#: How long a drawn weight stays: for one look of the array, for one Monte Carlo sample of a query, or until the next write.
+#: How long a drawn weight stays: for one look of the array, for one Monte Carlo sample of a query, or until the
+#: next write.
 Holds = Literal["read", "query", "until_rewritten"]
 
 
@@ -128,6 +131,7 @@ STORAGE_COSTS = (
 SAMPLER_COSTS = (
     _cost("g_on", "S", "conductance read for weight +1"),
     _cost("g_off", "S", "conductance read for weight -1"),
+    ParamSpec("g_spread", "1", "relative device-to-device spread of both read conductances", 0.0, 1.0, neutral=0.0),
     _cost("read_voltage", "V", "voltage on a driven word line during a multiplication"),
     _cost("read_time", "s", "integration time of one look of the array"),
     _cost("sample_time", "s", "dead time before a fresh sample is valid"),
@@ -157,6 +161,8 @@ class StorageModel:
         1, or 2 for a pair.
     cards : tuple of str
         Reference cards as TOML text, for a model that lives in one file without a ``cards`` folder beside it.
+    noisy_reads : tuple of str
+        Parameters that make ``read`` random; while all of them are neutral one read serves until the next pulse.
     """
 
     name: str
@@ -174,6 +180,7 @@ class StorageModel:
     conductance: Callable[..., None]
     n_devices: int = 1
     cards: tuple[str, ...] = ()
+    noisy_reads: tuple[str, ...] = ("read_noise",)
     costs: tuple[ParamSpec, ...] = STORAGE_COSTS
     role: Literal["storage"] = "storage"
 
@@ -278,9 +285,7 @@ def get_model(name: str) -> DeviceModel:
         raise DeviceModelError(f"device model {name!r} ({points[name].value}): cannot be loaded: {error}.") from error
     check_model(model, f"device model {name!r} ({points[name].value})")
     if model.name != name:
-        raise DeviceModelError(
-            f"device model {name!r}: its MODEL calls itself {model.name!r}; use one name for both."
-        )
+        raise DeviceModelError(f"device model {name!r}: its MODEL calls itself {model.name!r}; use one name for both.")
     return model
 
 

@@ -1,8 +1,8 @@
 """Where every random number comes from.
 
 A random draw is a function of *what it is for*: the run's seed, the purpose, the layer, the event (the index of the
-query, for nearly all purposes) and the cell. No generator is shared and no state is kept, so the bits do not depend on the number of
-threads, on the order of events or on what is recorded, and a checkpoint holds no generator state.
+query, for nearly all purposes) and the cell. No generator is shared and no state is kept, so the bits do not depend on
+the number of threads, on the order of events or on what is recorded, and a checkpoint holds no generator state.
 
 The host makes 64-bit keys with `stream_key`; kernels turn a key and a cell number into bits (`bimu_hw.kernels.bits`).
 """

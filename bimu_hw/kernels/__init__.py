@@ -16,8 +16,8 @@ from typing import Any
 def _use_full_vector_width() -> None:
     """Let LLVM use 512-bit registers where the processor has them (it prefers 256); worth 1.1 to 1.25 times here.
 
-    A choice the user made, or a Numba that is already loaded, is left alone. The width may change the last bits of float32
-    sums between machines, so runs record the processor's features.
+    A choice the user made, or a Numba that is already loaded, is left alone. The width may change the last bits of
+    float32 sums between machines, so runs record the processor's features.
     """
     if "numba" in sys.modules or "NUMBA_CPU_FEATURES" in os.environ or "NUMBA_CPU_NAME" in os.environ:
         return

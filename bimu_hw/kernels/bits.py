@@ -2,8 +2,8 @@
 
 Two generators, for two needs:
 
-* `cell_bits`: a keyed hash of some ten 32-bit operations that LLVM turns into SIMD code, for Monte Carlo bits that are drawn by
-  the hundred thousand per query. For a fixed key it is a bijection of the cell number.
+* `cell_bits`: a keyed hash of some ten 32-bit operations that LLVM turns into SIMD code, for Monte Carlo bits that are
+  drawn by the hundred thousand per query. For a fixed key it is a bijection of the cell number.
 * `philox`: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011), a
   generator that passes BigCrush, for device noise that is drawn by the pulse.
 
@@ -46,8 +46,8 @@ def cell_bits(key_low, key_high, cell):
     """Return 32 random bits of one cell (uint32) under a key given as two halves.
 
     Two multiply-xorshift rounds (multipliers by Wellons' "hash-prospector" search, whose two-round functions have an
-    avalanche bias below 0.2 %), one half of the key going in before each. The halves come from `mix64`, so the keys of two events are
-    unrelated words.
+    avalanche bias below 0.2 %), one half of the key going in before each. The halves come from `mix64`, so the keys
+    of two events are unrelated words.
     """
     x = _U32(_U32(cell) + key_low)
     x = _U32(x ^ (x >> _U32(16)))

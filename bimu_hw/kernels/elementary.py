@@ -1,8 +1,8 @@
 """Elementary functions that vectorise: float32 exponential, logarithm, cosine, logistic and hyperbolic tangent.
 
 Numba from 0.62 on links no vector mathematics library, so `math.exp` in a loop is a scalar call. These branch-free
-versions stay within 2 units in the last place of float32 over the ranges given (tested) and compile to SIMD code. Method: argument
-reduction by powers of two (Cody and Waite 1980), then a polynomial.
+versions stay within 2 units in the last place of float32 over the ranges given (tested) and compile to SIMD code.
+Method: argument reduction by powers of two (Cody and Waite 1980), then a polynomial.
 """
 
 from __future__ import annotations

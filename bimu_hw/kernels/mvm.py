@@ -1,11 +1,13 @@
 """Binary in-memory matrix-vector products, tile by tile, with converters.
 
-Everything is in weight units: the current of one cell of weight +1 at unit input is +1, of weight -1 is -1. The tile's conductances and
-read voltage turn these units into amperes (`bimu_hw.crossbar.tile`), the converter works on them as they are.
+Everything is in weight units: the current of one cell of weight +1 at unit input is +1, of weight -1 is -1. The
+tile's conductances and read voltage turn these units into amperes (`bimu_hw.crossbar.tile`), the converter works on
+them as they are.
 
-Inputs come as planes: x = sum over planes of plane_weight * plane. A bit-serial input has one plane per bit and, if it is signed, a plane
-of ones that carries the offset; an analog input is one plane of weight 1. Every plane of every tile is converted by
-itself and the results are added digitally in a fixed order: planes within a tile, tiles from the first word line on.
+Inputs come as planes: x = sum over planes of plane_weight * plane. A bit-serial input has one plane per bit and, if
+it is signed, a plane of ones that carries the offset; an analog input is one plane of weight 1. Every plane of
+every tile is converted by itself and the results are added digitally in a fixed order: planes within a tile, tiles
+from the first word line on.
 
 An exact converter is one of vanishing step: with step 2**-90 rounding is the identity on float32, bit for bit.
 """
@@ -121,18 +123,64 @@ def transposed_product(planes, plane_weight, weights, value_on, value_off, tile_
 
 
 @jit
-def count_driven(planes, out):
-    """Count the driven lines of each plane.
+def driven_lines(planes):
+    """Count the driven lines of all planes, and sum their squared values.
 
     Parameters
     ----------
     planes : float32[row, plane, line]
-    out : int64[row, plane]
-        Lines with a non-zero value. *Mutates* `out`.
+
+    Returns
+    -------
+    tuple of (int, float)
+        Lines with a non-zero value; sum of value**2 in float64.
     """
+    n = 0
+    square = 0.0
     for s in range(planes.shape[0]):
         for p in range(planes.shape[1]):
-            n = 0
             for i in range(planes.shape[2]):
-                n += planes[s, p, i] != _F(0.0)
-            out[s, p] = n
+                v = planes[s, p, i]
+                n += v != _F(0.0)
+                square += np.float64(v) * np.float64(v)
+    return n, square
+
+
+@jit
+def driven_weight(planes, weights, n_sample, transposed):
+    """Sum value**2 * weight over all driven cells of all samples and planes: the weight-dependent part of a read's
+    current.
+
+    Parameters
+    ----------
+    planes : float32[1 or sample, plane, line]
+    weights : int8[look, wordline, bitline]
+        look = sample, or sample * n_plane + plane.
+    n_sample : int
+    transposed : bool
+        Whether bit lines are driven, not word lines.
+
+    Returns
+    -------
+    float
+        In float64.
+    """
+    n_plane = planes.shape[1]
+    n_look, n_in, n_out = weights.shape
+    per_look = n_look != n_sample
+    total = 0.0
+    for s in range(n_sample):
+        row = 0 if planes.shape[0] == 1 else s
+        for p in range(n_plane):
+            w = weights[s * n_plane + p] if per_look else weights[s]
+            v = planes[row, p]
+            for i in range(n_in):
+                if transposed:
+                    for j in range(n_out):
+                        total += np.float64(v[j] * v[j]) * w[i, j]
+                elif v[i] != _F(0.0):
+                    signs = np.int64(0)
+                    for j in range(n_out):
+                        signs += w[i, j]
+                    total += np.float64(v[i] * v[i]) * signs
+    return total

@@ -1,7 +1,8 @@
 """What the digital unit computes between the arrays: normalisation, activation, loss, and their derivatives.
 
-All arrays are float32[sample, unit]. Source: Cottart, Ballet, Bonnet, Querlioz, ICML 2026, arXiv:2605.30198 (layer normalisation without
-affine parameters after every layer, reverse binary gate); Ba, Kiros, Hinton, arXiv:1607.06450 (layer normalisation).
+All arrays are float32[sample, unit]. Source: Cottart, Ballet, Bonnet, Querlioz, ICML 2026, arXiv:2605.30198 (layer
+normalisation without affine parameters after every layer, reverse binary gate); Ba, Kiros, Hinton, arXiv:1607.06450
+(layer normalisation).
 """
 
 from __future__ import annotations

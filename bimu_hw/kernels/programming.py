@@ -1,11 +1,13 @@
 """From the change a rule asks of lam to the pulses a device is sent: three programming policies.
 
-All policies work in level units (request / step). The pulse count is a multiple of ``quantum``: 1 on a device of finite levels; on a
-continuous one 2**-90, which makes rounding the identity on float32, so that the same code hands the request through unchanged.
+All policies work in level units (request / step). The pulse count is a multiple of ``quantum``: 1 on a device of
+finite levels; on a continuous one 2**-90, which makes rounding the identity on float32, so that the same code hands
+the request through unchanged.
 
 * deterministic: round the request to the nearest level;
 * stochastic: round up or down at random, right on average;
-* residue: add the request to a digital register per cell, send whole levels when it exceeds half of one and keep the rest.
+* residue: add the request to a digital register per cell, send whole levels when it exceeds half of one and keep
+  the rest.
 
 The result is a sparse list: ascending cell numbers and their signed counts.
 """
@@ -147,32 +149,45 @@ def count_pulses(counts):
 
 
 @jit
-def rows_touched(cells, n_bitlines, tile_bitlines, write_columns):
-    """Count the write operations of a list, and the longest chain of them in one tile column.
+def write_operations(cells, counts, n_bitlines, tile_bitlines, write_columns):
+    """Count the row-wise write operations of a pulse list and the pulse slots they take.
 
-    Cells of one word line whose bit lines fall into the same group of `write_columns` neighbours are programmed
-    together; groups of one tile follow each other, tiles work side by side.
+    Cells of one word line whose bit lines lie in the same group of `write_columns` neighbours of one tile are written
+    together: first all that go up, as many slots as the largest count among them, then all that go down. Groups
+    follow each other.
 
     Parameters
     ----------
     cells : int32[n]
-        Ascending.
+        Ascending, in [wordline, bitline] order.
+    counts : float32[n]
     n_bitlines, tile_bitlines, write_columns : int
 
     Returns
     -------
     tuple of int
-        All write operations.
+        Write operations, pulse slots up, pulse slots down.
     """
-    groups = 0
+    groups = np.int64(0)
+    slots_up = np.int64(0)
+    slots_down = np.int64(0)
     last = np.int64(-1)
+    up = np.int64(0)
+    down = np.int64(0)
     for n in range(cells.size):
-        row = np.int64(cells[n]) // n_bitlines
         column = np.int64(cells[n]) % n_bitlines
-        tile = column // tile_bitlines
-        group = (column - tile * tile_bitlines) // write_columns
-        word = (row * ((n_bitlines // tile_bitlines) + 1) + tile) * 4096 + group
+        group = (column // tile_bitlines) * tile_bitlines + (column % tile_bitlines) // write_columns
+        word = (np.int64(cells[n]) // n_bitlines) * n_bitlines + group
         if word != last:
+            slots_up += up
+            slots_down += down
+            up = np.int64(0)
+            down = np.int64(0)
             groups += 1
             last = word
-    return groups
+        whole = max(np.int64(1), np.int64(min(abs(counts[n]), _F(1e9)) + _F(0.5)))
+        if counts[n] > _F(0.0):
+            up = max(up, whole)
+        else:
+            down = max(down, whole)
+    return groups, slots_up + up, slots_down + down

@@ -1,8 +1,9 @@
 """Relaxed (concrete) weights for the reference algorithm on ideal hardware: forward product and gradient.
 
-At temperature 1 the relaxed weight w = tanh(lam + 1/2 logit u) is rational in the mean weight m = tanh lam and v = 2u - 1:
-w = (v + m) / (1 + v m), so the loops need no transcendental function. The forward product leaves the slopes
-1 - w**2 behind for the gradient: reading them back from the second-level cache takes half the time of drawing again.
+At temperature 1 the relaxed weight w = tanh(lam + 1/2 logit u) is rational in the mean weight m = tanh lam and v =
+2u - 1: w = (v + m) / (1 + v m), so the loops need no transcendental function. The forward product leaves the slopes
+1 - w**2 behind for the gradient: reading them back from the second-level cache takes half the time of drawing
+again.
 
 Source: Cottart, Ballet, Bonnet, Querlioz, ICML 2026, arXiv:2605.30198 (relaxation of a Bernoulli weight); the rational
 form is the addition theorem of tanh.
@@ -114,3 +115,29 @@ def relaxed_gradient(x, delta, slope, epsilon, out):
                 slope_row = slope[i, s]
                 for j in range(n_out):
                     row[j] += xi * d[j] * (slope_row[j] + epsilon)
+
+
+@jit
+def relaxed_transposed(delta, mean, key, out):
+    """Multiply output gradients by the transpose of the relaxed weights of `relaxed_forward`.
+
+    Parameters
+    ----------
+    delta : float32[sample, bitline]
+    mean : float32[wordline, bitline]
+    key : uint64
+        The same key as in `relaxed_forward`: the same weights.
+    out : float32[sample, wordline]
+        *Mutates* `out`.
+    """
+    n_in, n_out = mean.shape
+    n_sample = delta.shape[0]
+    low, high = _sample_keys(key, n_sample)
+    for s in range(n_sample):
+        top = high[s]
+        for i in range(n_in):
+            base = _U32(_U32(i * n_out) + low[s])
+            total = _F(0.0)
+            for j in range(n_out):
+                total += delta[s, j] * _relaxed_weight(cell_bits(base, top, _U32(j)), mean[i, j])
+            out[s, i] = total

@@ -1,7 +1,8 @@
 """The learning rules, element by element: from a gradient to the change that the rule asks of lam.
 
-The rules only ask. What a device makes of the request is decided by the programming policy (`bimu_hw.kernels.programming`)
-and the device model. Sources: BiMU, Cottart et al., ICML 2026, arXiv:2605.30198; BayesBiNN, Meng, Bachmann, Khan, ICML 2020, arXiv:2002.10778.
+The rules only ask. What a device makes of the request is decided by the programming policy
+(`bimu_hw.kernels.programming`) and the device model. Sources: BiMU, Cottart et al., ICML 2026, arXiv:2605.30198;
+BayesBiNN, Meng, Bachmann, Khan, ICML 2020, arXiv:2002.10778.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def bayesbinn_request(lam, gradient, through_weight, lr, prior_strength, lam_pri
     ----------
     lam, lam_prior : float32[cell]
     gradient : float32[cell]
-        mean over samples of x_i delta_j, if `through_weight` is 1 (the gradient with respect to the sampled weight is the
-        gradient with respect to the mean weight mu); else mean of x_i delta_j (1 - w**2 + 1e-7), which is
+        mean over samples of x_i delta_j, if `through_weight` is 1 (the gradient with respect to the sampled weight
+        is the gradient with respect to the mean weight mu); else mean of x_i delta_j (1 - w**2 + 1e-7), which is
         divided here by 1 - tanh**2 lam + 1e-7.
     through_weight : float32
         0 or 1.

@@ -1,0 +1,364 @@
+"""The chip: layers of tiles and the digital unit between them. It computes and counts; it knows no time.
+
+`Chip.infer` sends one example through all Monte Carlo samples; `Chip.learn` runs the forward pass of one labelled
+example, the backward pass and the update. Both are functions of the stored lam and of the query's index, which keys
+all noise: doing one again gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bimu_hw.crossbar.encoding import Converter, FloatArray, gradient_planes, hidden_planes
+from bimu_hw.crossbar.synapses import Programming, Seeds, SynapseArray, SynapseSpec, event_key
+from bimu_hw.errors import ScenarioError
+from bimu_hw.kernels.mvm import driven_lines, driven_weight, forward_product, transposed_product
+from bimu_hw.kernels.network import (
+    REVERSE_BINARY_GATE,
+    SIGN,
+    activate,
+    activate_backward,
+    all_zero,
+    loss_gradient,
+    normalise,
+    normalise_backward,
+    weight_gradient,
+)
+from bimu_hw.kernels.relaxed import relaxed_forward, relaxed_gradient, relaxed_transposed
+from bimu_hw.random import Purpose, stream_key
+
+ACTIVATIONS = {"reverse_binary_gate": REVERSE_BINARY_GATE, "sign": SIGN}
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """Geometry and converters of the arrays.
+
+    Attributes
+    ----------
+    tile_wordlines, tile_bitlines : int
+    columns : {"differential", "reference"}
+    inputs : {"bit_serial", "analog"}
+    adc_bits : int
+        0: exact.
+    adc_range : float
+        Full scale of the converter as a fraction of the largest column sum.
+    gradient_bits : int
+        Bits of the gradients driven backwards; 0: as they are.
+    write_columns : int
+        Columns programmed at once.
+    """
+
+    tile_wordlines: int
+    tile_bitlines: int
+    columns: str
+    inputs: str
+    adc_bits: int
+    adc_range: float
+    gradient_bits: int
+    write_columns: int
+
+    def tiles(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return how many tiles a layer takes along its word lines and along its bit lines."""
+        return -(-shape[0] // self.tile_wordlines), -(-shape[1] // self.tile_bitlines)
+
+
+class LearningRule(Protocol):
+    """What the chip needs of a learning rule (`bimu_hw.learning.rules`)."""
+
+    epsilon: float
+
+    def request(self, layer: int, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray) -> None:
+        """Write the asked change of lam."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An example as the first layer receives it (`bimu_hw.crossbar.encoding.InputEncoder.encode`).
+
+    Attributes
+    ----------
+    planes : float32[1, plane, n_in]
+    plane_weight : float32[plane]
+    x : float32[1, n_in]
+    """
+
+    planes: FloatArray
+    plane_weight: FloatArray
+    x: FloatArray
+
+
+@dataclass(frozen=True)
+class LearnResult:
+    """What learning one example did.
+
+    Attributes
+    ----------
+    loss : float
+    changed : bool
+        False if the whole gradient was exactly zero: then nothing is asked of any device.
+    programming : tuple of Programming
+        One per layer; empty if nothing changed.
+    """
+
+    loss: float
+    changed: bool
+    programming: tuple[Programming, ...]
+
+
+@dataclass
+class Reads:
+    """What a pass drove, summed over its looks; the ledger turns it into counts and joules.
+
+    Attributes
+    ----------
+    drives : int64[layer]
+        Lines charged: driven lines times the tiles they cross.
+    conductance : float64[layer]
+        Sum of v**2 G over driven cells in siemens, v in units of the read voltage.
+    """
+
+    drives: npt.NDArray[np.int64]
+    conductance: npt.NDArray[np.float64]
+
+
+@dataclass
+class _Layer:
+    """One layer's synapses and the buffers its kernels write to."""
+
+    synapses: SynapseArray
+    converter: Converter
+    backward_converter: Converter
+    n_sample: int
+    weights: npt.NDArray[np.int8] = field(init=False)
+
+    def __post_init__(self) -> None:
+        n_in, n_out = self.synapses.shape
+        s = self.n_sample
+        self.weights = np.zeros((0, n_in, n_out), np.int8)
+        self.y = np.zeros((s, n_out), np.float32)
+        self.partial = np.zeros((s, n_out), np.float32)
+        self.normal = np.zeros((s, n_out), np.float32)
+        self.inverse_deviation = np.zeros(s, np.float32)
+        self.h = np.zeros((s, n_out), np.float32)
+        self.delta = np.zeros((s, n_out), np.float32)
+        self.gradient = np.zeros((n_in, n_out), np.float32)
+        self.request = np.zeros(n_in * n_out, np.float32)
+        self.back = np.zeros((s, n_in), np.float32)
+        self.planes = np.zeros((1, 1, n_in), np.float32)
+        self.plane_weight = np.ones(1, np.float32)
+        self.x = np.zeros((1, n_in), np.float32)
+        self.slope = np.zeros((0, 0, 0), np.float32)
+        self.backward_planes = np.zeros((s, 1, n_out), np.float32)
+        self.backward_weights = self.weights
+
+    @property
+    def per_look(self) -> bool:
+        return self.synapses.spec.holds == "read"
+
+    def draw(self, event: int, n_plane: int) -> None:
+        """Draw this query's weights into `weights` (int8[look, wordline, bitline])."""
+        looks = self.n_sample * (n_plane if self.per_look else 1)
+        if self.weights.shape[0] != looks:
+            self.weights = np.zeros((looks, *self.synapses.shape), np.int8)
+        self.synapses.sample(event, self.weights)
+
+
+class Chip:
+    """Arrays and digital unit of a network.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Units of each layer, input first: [784, 100, 10].
+    arrays : ArraySpec
+    synapses : SynapseSpec
+    seeds : Seeds
+    n_sample : int
+        Monte Carlo samples per query, S.
+    activation : {"reverse_binary_gate", "sign"}
+    initial_lam : {"uniform", "zero"}
+    """
+
+    def __init__(
+        self, sizes: Sequence[int], arrays: ArraySpec, synapses: SynapseSpec, seeds: Seeds, n_sample: int,
+        activation: str = "reverse_binary_gate", initial_lam: str = "uniform",
+    ) -> None:  # fmt: skip
+        if activation not in ACTIVATIONS:
+            raise ScenarioError(f"network.activation: got {activation!r}; allowed are {', '.join(ACTIVATIONS)}.")
+        self.sizes = tuple(sizes)
+        self.arrays = arrays
+        self.n_sample = n_sample
+        self.activation = ACTIVATIONS[activation]
+        self._signed_hidden = activation == "sign"
+        full_scale = arrays.adc_range * arrays.tile_wordlines
+        back_scale = arrays.adc_range * arrays.tile_bitlines
+        converters = Converter.uniform(arrays.adc_bits, full_scale), Converter.uniform(arrays.adc_bits, back_scale)
+        self._layers = [
+            _Layer(SynapseArray((n_in, n_out), synapses, seeds, k, initial_lam), *converters, n_sample)
+            for k, (n_in, n_out) in enumerate(zip(self.sizes[:-1], self.sizes[1:], strict=True))
+        ]
+        self._relaxed_keys = [stream_key(seeds.noise, Purpose.RELAXED_SAMPLE, k) for k in range(len(self._layers))]
+        self._g_on = synapses.sampler.costs["g_on"].value
+        self._g_off = synapses.sampler.costs["g_off"].value
+
+    @property
+    def layers(self) -> list[SynapseArray]:
+        """The synapses of each layer."""
+        return [layer.synapses for layer in self._layers]
+
+    def hidden_plane_count(self) -> int:
+        """Return the number of planes a hidden layer's activations take."""
+        return 2 if self._signed_hidden and self.arrays.inputs == "bit_serial" else 1
+
+    def infer(self, example: Encoded, event: int, now: float, *, fresh: bool = True) -> FloatArray:
+        """Send one example through all samples.
+
+        Parameters
+        ----------
+        example : Encoded
+        event : int
+            Index of the query: keys the noise.
+        now : float
+            Simulated time in seconds.
+        fresh : bool
+            Draw weights for this query; False uses those that are there.
+
+        Returns
+        -------
+        float32[sample, class]
+            Logits (normalised outputs), a view of a buffer that the next call overwrites.
+        """
+        planes, plane_weight, x = example.planes, example.plane_weight, example.x
+        last = len(self._layers) - 1
+        for k, layer in enumerate(self._layers):
+            layer.planes, layer.plane_weight, layer.x = planes, plane_weight, x
+            if fresh:
+                layer.synapses.read(event, now)
+                layer.draw(event, planes.shape[1])
+            forward_product(
+                planes, plane_weight, layer.weights, layer.synapses.value_on, layer.synapses.value_off,
+                self.arrays.tile_wordlines, layer.converter.as_tuple(),
+                np.empty((planes.shape[1], layer.y.shape[1]), np.float32), layer.y,
+            )  # fmt: skip
+            normalise(layer.y, layer.normal, layer.inverse_deviation)
+            if k < last:
+                activate(layer.normal, self.activation, layer.h)
+                x = layer.h
+                planes, plane_weight = hidden_planes(x, self._signed_hidden, self.arrays.inputs == "analog")
+        return self._layers[-1].normal
+
+    def learn(
+        self, example: Encoded, label: int, event: int, now: float, rule: LearningRule, gradient: str
+    ) -> LearnResult:
+        """Learn one labelled example: forward pass, backward pass, update of every layer.
+
+        Parameters
+        ----------
+        example, event, now
+            As in `infer`.
+        label : int
+        rule : LearningRule
+        gradient : {"relaxed", "hard"}
+            Relaxed weights belong to ideal hardware: binary cells can only do the hard gradient.
+        """
+        relaxed = gradient == "relaxed"
+        if relaxed:
+            self._relaxed_pass(example.x, event)
+        else:
+            self.infer(example, event, now)
+        top = self._layers[-1]
+        loss = loss_gradient(top.normal, label, top.delta)
+        for k in range(len(self._layers) - 1, -1, -1):
+            layer = self._layers[k]
+            normalise_backward(layer.delta, layer.normal, layer.inverse_deviation, layer.delta)
+            if relaxed:
+                relaxed_gradient(layer.x, layer.delta, layer.slope, np.float32(rule.epsilon), layer.gradient)
+            else:
+                weight_gradient(layer.x, layer.delta, layer.gradient)
+            if k > 0:
+                below = self._layers[k - 1]
+                self._backward_read(layer, event, relaxed)
+                activate_backward(layer.back, below.normal, self.activation, below.delta)
+        if all(all_zero(layer.gradient.reshape(-1)) for layer in self._layers):
+            return LearnResult(loss, False, ())
+        done = []
+        for k, layer in enumerate(self._layers):
+            rule.request(k, layer.synapses.lam, layer.gradient.reshape(-1), not relaxed, layer.request)
+            done.append(
+                layer.synapses.program_request(
+                    layer.request, event, now, self.arrays.write_columns, self.arrays.tile_bitlines
+                )
+            )
+        return LearnResult(loss, True, tuple(done))
+
+    def _relaxed_pass(self, x: FloatArray, event: int) -> None:
+        last = len(self._layers) - 1
+        for k, layer in enumerate(self._layers):
+            layer.x = x
+            n_in, n_out = layer.synapses.shape
+            if layer.slope.size == 0:
+                layer.slope = np.zeros((n_in, self.n_sample, n_out), np.float32)
+            relaxed_forward(
+                x, layer.synapses.mean_weight(), event_key(self._relaxed_keys[k], event),
+                self.arrays.tile_wordlines, layer.partial, layer.slope, layer.y,
+            )  # fmt: skip
+            normalise(layer.y, layer.normal, layer.inverse_deviation)
+            if k < last:
+                activate(layer.normal, self.activation, layer.h)
+                x = layer.h
+
+    def _backward_read(self, layer: _Layer, event: int, relaxed: bool) -> None:
+        """Read the layer's array transposed: gradient with respect to its inputs, into `layer.back`."""
+        if relaxed:
+            key = event_key(self._relaxed_keys[layer.synapses.layer], event)
+            relaxed_transposed(layer.delta, layer.synapses.mean_weight(), key, layer.back)
+            return
+        planes, weight = gradient_planes(layer.delta, self.arrays.gradient_bits)
+        weights = layer.weights
+        if layer.per_look:
+            weights = np.empty((self.n_sample * planes.shape[1], *layer.synapses.shape), np.int8)
+            layer.synapses.sample(event, weights, stream=1)
+        layer.backward_planes, layer.backward_weights = planes, weights
+        transposed_product(
+            planes, weight, weights, layer.synapses.value_on, layer.synapses.value_off,
+            self.arrays.tile_bitlines, layer.backward_converter.as_tuple(),
+            np.empty(planes.shape[1], np.float32), layer.back,
+        )  # fmt: skip
+
+    def forward_reads(self) -> Reads:
+        """Return what the last forward pass drove."""
+        return self._reads([(layer.planes, layer.weights) for layer in self._layers], transposed=False)
+
+    def backward_reads(self) -> Reads:
+        """Return what the backward reads of the last `learn` drove; the first layer is not read backwards."""
+        passes = [(layer.backward_planes, layer.backward_weights) for layer in self._layers]
+        reads = self._reads(passes, transposed=True)
+        reads.drives[0], reads.conductance[0] = 0, 0.0
+        return reads
+
+    def _reads(self, passes: list[tuple[FloatArray, npt.NDArray[np.int8]]], transposed: bool) -> Reads:
+        drives = np.zeros(len(passes), np.int64)
+        conductance = np.zeros(len(passes))
+        for k, ((planes, weights), layer) in enumerate(zip(passes, self._layers, strict=True)):
+            n, square = driven_lines(planes)
+            if planes.shape[0] == 1:
+                n, square = n * self.n_sample, square * self.n_sample
+            shape = layer.synapses.shape
+            tiles = self.arrays.tiles(shape)
+            crossed, width = (tiles[0], shape[0]) if transposed else (tiles[1], shape[1])
+            drives[k] = n * crossed
+            if self.arrays.columns == "differential":
+                # A pair carries g_on + g_off whatever its weight.
+                conductance[k] = square * width * (self._g_on + self._g_off)
+            else:
+                # The reference column of each tile carries the mean of the two states.
+                middle, half = (self._g_on + self._g_off) / 2.0, (self._g_on - self._g_off) / 2.0
+                signs = driven_weight(planes, weights, self.n_sample, transposed)
+                conductance[k] = square * (width + crossed) * middle + signs * half
+        return Reads(drives, conductance)

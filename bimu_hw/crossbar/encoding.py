@@ -1,0 +1,207 @@
+"""How numbers reach the lines of an array: level grid of the stored parameter, input planes, converter codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bimu_hw.devices import Grid
+from bimu_hw.errors import ScenarioError
+from bimu_hw.kernels import jit
+
+FloatArray = npt.NDArray[np.float32]
+
+#: A step so small that rounding to it changes no float32 a network computes with.
+EXACT_STEP = 2.0**-90
+
+
+def level_grid(n_levels: int, lam_max: float) -> Grid:
+    """Return the grid of `n_levels` levels spread evenly over [-lam_max, lam_max]; 0 levels: continuous, unbounded.
+
+    Raises
+    ------
+    ScenarioError
+        If there is just one level.
+    """
+    if n_levels == 0:
+        return Grid(level_max=float("inf"), step=1.0, quantum=EXACT_STEP)
+    if n_levels == 1:
+        raise ScenarioError("device, n_levels: got 1; a storage element has at least 2 levels (0: continuous).")
+    return Grid(level_max=(n_levels - 1) / 2.0, step=2.0 * lam_max / (n_levels - 1), quantum=1.0)
+
+
+@dataclass(frozen=True)
+class Converter:
+    """An analog-to-digital converter in weight units.
+
+    Attributes
+    ----------
+    step, code_min, code_max : float32
+        A column sum v becomes step * clip(round(v / step), code_min, code_max).
+    """
+
+    step: np.float32
+    code_min: np.float32
+    code_max: np.float32
+
+    @classmethod
+    def uniform(cls, bits: int, full_scale: float) -> Converter:
+        """Return a converter of `bits` bits over [-full_scale, full_scale); 0 bits: exact."""
+        if bits == 0:
+            return cls(np.float32(EXACT_STEP), np.float32(-np.inf), np.float32(np.inf))
+        half = 2.0 ** (bits - 1)
+        return cls(np.float32(full_scale / half), np.float32(-half), np.float32(half - 1))
+
+    def as_tuple(self) -> tuple[np.float32, np.float32, np.float32]:
+        """Return the three numbers as the kernels take them."""
+        return self.step, self.code_min, self.code_max
+
+
+@jit
+def _bit_planes(codes, n_bits, first, planes):
+    """Write bit b of every code to plane first + b. *Mutates* `planes` (float32[plane, line])."""
+    for i in range(codes.size):
+        k = np.int64(codes[i])
+        for b in range(n_bits):
+            planes[first + b, i] = np.float32((k >> b) & 1)
+
+
+class InputEncoder:
+    """Turns the integer codes (or float features) of an example into the planes that drive the first layer.
+
+    With ``mode = "analog"`` there is one plane, x itself. With ``"bit_serial"`` there is a plane of ones that
+    carries the offset of a signed input (left out if the offset is 0) and one plane per bit: x = offset + scale *
+    code.
+
+    Parameters
+    ----------
+    n_in : int
+    mode : {"analog", "bit_serial"}
+    n_bits : int or None
+        Bits of the data's own codes; None for float features.
+    input_bits : int or None
+        Bits to send; None for as many as the data have. Fewer bits send the nearest of 2**bits evenly spaced codes.
+    feature_range : tuple of float
+        Lowest and highest feature, used for float features only.
+
+    Raises
+    ------
+    ScenarioError
+        If float features are to be sent bit by bit and `input_bits` is not given.
+    """
+
+    def __init__(
+        self, n_in: int, mode: str, n_bits: int | None, input_bits: int | None = None,
+        feature_range: tuple[float, float] = (0.0, 1.0),
+    ) -> None:  # fmt: skip
+        self.mode = mode
+        self.n_in = n_in
+        if mode == "bit_serial" and n_bits is None and input_bits is None:
+            raise ScenarioError(
+                "crossbar.input_bits: missing; the data set has float features, so say how many bits to send."
+            )
+        self.data_bits = n_bits
+        self.bits = (input_bits or n_bits or 0) if mode == "bit_serial" else 0
+        self._top = 2.0**self.bits - 1.0
+        self._range = feature_range
+        self._codes = np.zeros(n_in, np.int64)
+
+    def n_planes(self, offset: float) -> int:
+        """Return the number of planes for inputs of the given offset."""
+        return 1 if self.mode == "analog" else self.bits + (offset != 0.0)
+
+    def encode(
+        self, codes: npt.NDArray[np.generic], offset: float, scale: float
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Encode one example whose value is offset + scale * codes.
+
+        Parameters
+        ----------
+        codes : array of shape [n_in]
+            Integer codes, or float features.
+        offset, scale : float
+
+        Returns
+        -------
+        planes : float32[1, plane, n_in]
+        plane_weight : float32[plane]
+        x : float32[1, n_in]
+            The value that the planes stand for, as the digital unit uses it in the gradient.
+        """
+        if self.mode == "analog":
+            x = (offset + scale * codes.astype(np.float64)).astype(np.float32)
+            return x[None, None, :], np.ones(1, np.float32), x[None, :]
+        if self.data_bits is None:
+            low, high = offset + scale * self._range[0], offset + scale * self._range[1]
+            unit = (high - low) / self._top
+            value = offset + scale * codes.astype(np.float64)
+            k = np.clip(np.rint((value - low) / unit), 0, self._top)
+            offset, scale = low, unit
+        elif self.bits < self.data_bits:
+            ratio = (2.0**self.data_bits - 1.0) / self._top
+            k = np.rint(codes.astype(np.float64) / ratio)
+            scale = scale * ratio
+        else:
+            k = codes.astype(np.float64)
+        signed = int(offset != 0.0)
+        planes = np.ones((1, self.bits + signed, self.n_in), np.float32)
+        _bit_planes(k.astype(np.int64), self.bits, signed, planes[0])
+        weight = np.empty(self.bits + signed, np.float32)
+        weight[:signed] = offset
+        weight[signed:] = scale * 2.0 ** np.arange(self.bits)
+        x = (offset + scale * k).astype(np.float32)
+        return planes, weight, x[None, :]
+
+
+def hidden_planes(h: FloatArray, signed: bool, analog: bool) -> tuple[FloatArray, FloatArray]:
+    """Encode the binary activations of a hidden layer.
+
+    Parameters
+    ----------
+    h : float32[sample, unit]
+        0 and 1 (gate), or -1 and +1 (sign; `signed`).
+    signed, analog : bool
+        A signed activation on one-polarity drivers needs a plane of ones: h = -1 + 2 * bit.
+
+    Returns
+    -------
+    planes : float32[sample, plane, unit]
+    plane_weight : float32[plane]
+    """
+    if analog or not signed:
+        return h[:, None, :], np.ones(1, np.float32)
+    planes = np.ones((h.shape[0], 2, h.shape[1]), np.float32)
+    planes[:, 1, :] = h > 0
+    return planes, np.array([-1.0, 2.0], np.float32)
+
+
+def gradient_planes(delta: FloatArray, bits: int) -> tuple[FloatArray, FloatArray]:
+    """Encode output gradients for the backward read, each sample scaled by its own largest element.
+
+    Parameters
+    ----------
+    delta : float32[sample, unit]
+    bits : int
+        0 sends delta as it is.
+
+    Returns
+    -------
+    planes : float32[sample, plane, unit]
+    plane_weight : float32[sample, plane]
+    """
+    n_sample = delta.shape[0]
+    if bits == 0:
+        return delta[:, None, :], np.ones((n_sample, 1), np.float32)
+    top = 2.0**bits - 1.0
+    largest = np.abs(delta).max(axis=1, keepdims=True).astype(np.float64)
+    safe = np.where(largest > 0, largest, 1.0)
+    codes = np.rint((delta / safe + 1.0) * (0.5 * top)).astype(np.int64)
+    planes = np.ones((n_sample, bits + 1, delta.shape[1]), np.float32)
+    for b in range(bits):
+        planes[:, b + 1, :] = (codes >> b) & 1
+    weight = np.empty((n_sample, bits + 1), np.float32)
+    weight[:, :1] = -largest
+    weight[:, 1:] = (2.0 / top) * largest * 2.0 ** np.arange(bits)
+    return planes, weight

@@ -1,0 +1,329 @@
+"""The synapses of one layer: a storage element and a sampling element per cell.
+
+This is the one place where lam changes: `SynapseArray.program_request` turns what the rule asked for into pulses,
+the device model answers, and lam is read off the device again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bimu_hw.cards import Card
+from bimu_hw.crossbar.encoding import EXACT_STEP, level_grid
+from bimu_hw.devices import SamplerModel, StorageModel, get_model, new_state
+from bimu_hw.errors import ScenarioError
+from bimu_hw.kernels import jit
+from bimu_hw.kernels.bits import fill_normal, fill_uniform, fold
+from bimu_hw.kernels.elementary import fill_tanh_sech2
+from bimu_hw.kernels.programming import (
+    accumulate_residue,
+    count_pulses,
+    round_deterministic,
+    round_stochastic,
+    scale_levels,
+    write_operations,
+)
+from bimu_hw.random import Purpose, stream_key
+
+FloatArray = npt.NDArray[np.float32]
+
+POLICIES = ("deterministic", "stochastic", "residue")
+
+
+@jit
+def _fold(key, word):
+    return fold(key, word)
+
+
+def event_key(base: np.uint64, event: int) -> np.uint64:
+    """Return the key of one event: `stream_key(seed, purpose, layer, event)` from the stream's key without the event."""
+    return np.uint64(_fold(base, np.uint64(event)))
+
+
+@dataclass(frozen=True)
+class SynapseSpec:
+    """Which devices, and how they are programmed.
+
+    Attributes
+    ----------
+    storage, sampler : Card
+    policy : {"deterministic", "stochastic", "residue"}
+    residue_bits : int
+        Width of the residue register below one level; 0: unlimited.
+    lam_max : float
+        lam of the outermost levels.
+    holds : {"read", "query", "until_rewritten"}
+    look_interval : float
+        Time between successive looks at a free-running sampling element, in seconds.
+    columns : {"differential", "reference"}
+        A weight is a pair of complementary cells, or one cell against a reference column halfway between its states.
+    """
+
+    storage: Card
+    sampler: Card
+    policy: str
+    residue_bits: int
+    lam_max: float
+    holds: str
+    look_interval: float
+    columns: str
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The three seeds of a run: which chip, which noise, which data."""
+
+    fabrication: int
+    noise: int
+    data: int
+
+
+@dataclass(frozen=True)
+class Programming:
+    """What one update did to one layer, as integers.
+
+    Attributes
+    ----------
+    pulses_up, pulses_down : int
+        Pulses sent, summed over cells.
+    operations : int
+        Row-wise write operations.
+    slots_up, slots_down : int
+        Pulse slots these operations took one after the other.
+    """
+
+    pulses_up: int
+    pulses_down: int
+    operations: int
+    slots_up: int
+    slots_down: int
+
+
+class SynapseArray:
+    """All synapses of one layer.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (wordline, bitline).
+    spec : SynapseSpec
+    seeds : Seeds
+    layer : int
+        Index of the layer: part of every noise key.
+    initial_lam : {"uniform", "zero"}
+        Uniform in +-1/sqrt(n_in), or 0.
+
+    Attributes
+    ----------
+    lam : float32[cell]
+        Natural parameter that the device holds, read without noise.
+    mean : float32[cell]
+        tanh lam.
+    residue : float32[cell]
+        Residue registers, in levels.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], spec: SynapseSpec, seeds: Seeds, layer: int, initial_lam: str = "uniform"
+    ) -> None:
+        self.shape = shape
+        self.spec = spec
+        self.layer = layer
+        n = shape[0] * shape[1]
+        storage, sampler = get_model(spec.storage.model), get_model(spec.sampler.model)
+        if not isinstance(storage, StorageModel):
+            raise ScenarioError(f"device.storage: {spec.storage.name!r} is a sampling element; name a storage element.")
+        if not isinstance(sampler, SamplerModel):
+            raise ScenarioError(f"device.sampler: {spec.sampler.name!r} is a storage element; name a sampling element.")
+        if spec.policy not in POLICIES:
+            raise ScenarioError(f"device.programming: got {spec.policy!r}; allowed are {', '.join(POLICIES)}.")
+        self.storage, self.sampler = storage, sampler
+        self.grid = level_grid(int(spec.storage.params["n_levels"].value), spec.lam_max)
+        self.params: Any = storage.params(*(spec.storage.params[s.name].value for s in storage.specs))
+        self.sampler_params: Any = sampler.params(*(spec.sampler.params[s.name].value for s in sampler.specs))
+        self.state = new_state(storage, n)
+        self.sampler_state = new_state(sampler, n)
+        self._noisy = any(getattr(self.params, p, 0.0) != 0.0 for p in storage.noisy_reads)
+
+        self.lam = np.zeros(n, np.float32)
+        self.mean = np.zeros(n, np.float32)
+        self.residue = np.zeros(n, np.float32)
+        self._level = np.zeros(n, np.float32)
+        self._seen = np.zeros(n, np.float32)
+        self._work = np.zeros(n, np.float32)
+        self._sech2 = np.zeros(n, np.float32)
+        self._cells = np.zeros(n, np.int32)
+        self._counts = np.zeros(n, np.float32)
+        self._all = np.arange(n, dtype=np.int32)
+        self._relaxed_ready = False
+
+        def noise(purpose: Purpose) -> np.uint64:
+            return stream_key(seeds.noise, purpose, layer)
+
+        self._key_read = noise(Purpose.READ_STORAGE)
+        self._key_pulse = noise(Purpose.PULSE)
+        self._key_rounding = noise(Purpose.ROUNDING)
+        self._key_sample = noise(Purpose.WEIGHT_SAMPLE)
+        storage.fabricate(
+            self.state, self.params, self.grid, stream_key(seeds.fabrication, Purpose.FABRICATE_STORAGE, layer)
+        )
+        sampler.fabricate(
+            self.sampler_state, self.sampler_params, stream_key(seeds.fabrication, Purpose.FABRICATE_SAMPLER, layer)
+        )
+        self.value_on, self.value_off = self._read_values(seeds)
+        self._program_initial(initial_lam, noise(Purpose.INITIAL_LAM))
+
+    def _read_values(self, seeds: Seeds) -> tuple[FloatArray, FloatArray]:
+        """Draw what each cell contributes to a column sum at weight +1 and -1, in weight units."""
+        costs = self.spec.sampler.costs
+        spread = costs["g_spread"].value
+        g_on, g_off = costs["g_on"].value, costs["g_off"].value
+        key = stream_key(seeds.fabrication, Purpose.FABRICATE_PERIPHERY, self.layer)
+        error_on, error_off = np.empty(self.lam.size, np.float32), np.empty(self.lam.size, np.float32)
+        fill_normal(event_key(key, 0), error_on)
+        fill_normal(event_key(key, 1), error_off)
+        if g_on <= g_off:
+            raise ScenarioError(
+                f"device.sampler: {self.spec.sampler.name!r} has g_on = {g_on:g} S and g_off = {g_off:g} S; "
+                "weights can only be told apart if g_on is larger."
+            )
+        if self.spec.columns == "differential":
+            # The pair at weight +1 carries g_on - g_off, at -1 the opposite: one weight unit is their difference.
+            on = 1.0 + spread * (g_on * error_on - g_off * error_off) / (g_on - g_off)
+            off = -1.0 + spread * (g_off * error_on - g_on * error_off) / (g_on - g_off)
+        else:
+            # One cell against a reference halfway between its states: one weight unit is half their difference.
+            unit = (g_on - g_off) / 2.0
+            on = 1.0 + spread * g_on * error_on / unit
+            off = -1.0 + spread * g_off * error_off / unit
+        return on.reshape(self.shape).astype(np.float32), off.reshape(self.shape).astype(np.float32)
+
+    def _program_initial(self, initial_lam: str, key: np.uint64) -> None:
+        """Round the initial lam to levels; in residue mode the remainder starts the register."""
+        start = np.zeros(self.lam.size, np.float32)
+        if initial_lam == "uniform":
+            fill_uniform(key, start)
+            bound = np.float32(1.0 / np.sqrt(self.shape[0]))
+            start = (np.float32(2.0) * start - np.float32(1.0)) * bound
+        grid = self.grid
+        levels = start / np.float32(grid.step)
+        if grid.quantum == 1.0:
+            # Levels of an even grid lie at half-integers: round on the grid that starts at the lowest level.
+            target = np.clip(np.rint(levels + np.float32(grid.level_max)), 0, 2 * grid.level_max) - grid.level_max
+            target = target.astype(np.float32)
+        else:
+            target = levels
+        self.storage.program(self.state, target, self.params, grid)
+        if self.spec.policy == "residue":
+            self.residue[:] = levels - target
+        self._refresh(self._all, 0.0)
+
+    def _refresh(self, cells: npt.NDArray[np.int32], now: float) -> None:
+        self.storage.peek(self.state, cells, self.params, self.grid, now, self._level)
+        scale_levels(self._level, np.float32(self.grid.step), cells, self.lam)
+        if not self._noisy:
+            self.sampler.bias(self.sampler_state, self.lam, cells, self.sampler_params)
+        self._relaxed_ready = False
+
+    def mean_weight(self) -> FloatArray:
+        """Return tanh lam, float32[wordline, bitline]; computed when asked for after a change."""
+        if not self._relaxed_ready:
+            fill_tanh_sech2(self.lam, self.mean, self._sech2)
+            self._relaxed_ready = True
+        return self.mean.reshape(self.shape)
+
+    def read(self, event: int, now: float) -> None:
+        """Let the sampling elements take over the stored parameter for one query.
+
+        Without read noise they follow the storage elements by themselves. With it, the storage is read once per
+        query, with noise of that query, and all samples of the query share the reading.
+        """
+        if self._noisy:
+            key = event_key(self._key_read, event)
+            self.storage.read(self.state, self.params, self.grid, key, now, self._level)
+            scale_levels(self._level, np.float32(self.grid.step), self._all, self._seen)
+            self.sampler.bias(self.sampler_state, self._seen, self._all, self.sampler_params)
+
+    def sample(self, event: int, out: npt.NDArray[np.int8], stream: int = 0) -> None:
+        """Draw weights for one query.
+
+        Parameters
+        ----------
+        event : int
+            Index of the query.
+        out : int8[look, wordline, bitline]
+            *Mutated*.
+        stream : int
+            0 for the forward looks, 1 for looks of the backward read.
+        """
+        key = event_key(self._key_sample, event)
+        if stream:
+            key = event_key(key, np.uint64(2**63 + stream))
+        self.sampler.sample(
+            self.sampler_state, self.sampler_params, key, self.spec.look_interval, out.reshape(out.shape[0], -1)
+        )
+
+    def program_request(
+        self, request: FloatArray, event: int, now: float, write_columns: int, tile_bitlines: int
+    ) -> Programming:
+        """Turn the asked change of lam into pulses and send them.
+
+        Parameters
+        ----------
+        request : float32[cell]
+        event : int
+            Index of the query that is learned.
+        now : float
+            Simulated time in seconds.
+        write_columns, tile_bitlines : int
+            Columns written together, and bit lines per tile.
+        """
+        grid = self.grid
+        f = np.float32
+        inverse_step, quantum = f(1.0 / grid.step), f(grid.quantum)
+        lists = (self._work, self._cells, self._counts)
+        if self.spec.policy == "deterministic":
+            n = round_deterministic(request, inverse_step, quantum, *lists)
+        elif self.spec.policy == "stochastic":
+            n = round_stochastic(request, inverse_step, quantum, event_key(self._key_rounding, event), *lists)
+        else:
+            bits = self.spec.residue_bits
+            register = 2.0**-bits if bits and quantum == 1.0 else EXACT_STEP
+            n = accumulate_residue(request, inverse_step, quantum, f(register), self.residue, *lists)
+        cells, counts = self._cells[:n], self._counts[:n]
+        self.storage.pulse(self.state, cells, counts, self.params, grid, event_key(self._key_pulse, event), now)
+        self._refresh(cells, now)
+        up, down = count_pulses(counts)
+        operations, slots_up, slots_down = write_operations(cells, counts, self.shape[1], tile_bitlines, write_columns)
+        return Programming(up, down, operations, slots_up, slots_down)
+
+    def snapshot(self, now: float) -> dict[str, npt.NDArray[np.generic]]:
+        """Return what a record keeps of this layer; changes nothing.
+
+        Returns
+        -------
+        dict
+            ``level`` (counted from 0 on a grid of finite levels), ``lam``, ``conductance`` ([..., device] for a
+            pair), the model's recorded variables, ``pulse_count`` and ``fault``, each [wordline, bitline].
+        """
+        self.storage.peek(self.state, self._all, self.params, self.grid, now, self._level)
+        offset = self.grid.level_max if self.grid.quantum == 1.0 else 0.0
+        n_devices = self.storage.n_devices
+        conductance = np.zeros((self.lam.size, n_devices), np.float32)
+        self.storage.conductance(self.state, self.params, self.grid, conductance)
+        out: dict[str, npt.NDArray[np.generic]] = {
+            "level": (self._level + np.float32(offset)).reshape(self.shape),
+            "lam": self.lam.reshape(self.shape).copy(),
+            "conductance": conductance.reshape(*self.shape, n_devices)
+            if n_devices > 1
+            else conductance.reshape(self.shape),
+        }
+        for variable in self.storage.variables:
+            if variable.recorded or variable.name in ("pulse_count", "fault"):
+                array = getattr(self.state, variable.name)
+                out[variable.name] = array.reshape(*self.shape, *array.shape[1:]).copy()
+        return out

@@ -1,0 +1,86 @@
+"""Learning rules as the controller sees them: hyperparameters, and the request they make of every synapse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bimu_hw.kernels.rules import bayesbinn_request, bimu_request
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Bimu:
+    """BiMU (Cottart et al., ICML 2026, arXiv:2605.30198).
+
+    Attributes
+    ----------
+    lr, lr_max, likelihood_multiplier, kl_multiplier : float
+        eta, eta_max, L and K.
+    memory_window : float
+        N, in examples.
+    """
+
+    lr: float
+    lr_max: float
+    likelihood_multiplier: float
+    kl_multiplier: float
+    memory_window: float
+
+    #: Multiply-accumulates and functions (exponential, division) per synapse and update, for the energy account.
+    operations = (9, 3)
+    #: What the relaxed gradient adds to 1 - w**2.
+    epsilon = 0.0
+
+    def request(self, layer: int, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray) -> None:
+        """Write the asked change of lam (all arrays flat float32[cell])."""
+        f = np.float32
+        bimu_request(
+            lam, gradient, f(through_weight), f(self.lr), f(1.0 / self.lr_max), f(self.likelihood_multiplier),
+            f(self.kl_multiplier), f(1.0 / self.memory_window), out,
+        )  # fmt: skip
+
+    def end_task(self, lams: list[FloatArray]) -> None:
+        """Do nothing: BiMU needs no task boundaries."""
+
+
+@dataclass
+class BayesBinn:
+    """BayesBiNN (Meng, Bachmann, Khan, ICML 2020, arXiv:2002.10778); needs task boundaries.
+
+    Attributes
+    ----------
+    lr, prior_strength : float
+        eta and rho.
+    """
+
+    lr: float
+    prior_strength: float
+    lam_prior: list[FloatArray] = field(default_factory=list, repr=False)
+
+    operations = (4, 2)
+    epsilon = 1e-7
+
+    def request(self, layer: int, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray) -> None:
+        """Write the asked change of lam (all arrays flat float32[cell])."""
+        while len(self.lam_prior) <= layer:
+            self.lam_prior.append(np.zeros(0, np.float32))
+        if self.lam_prior[layer].size != lam.size:
+            self.lam_prior[layer] = np.zeros_like(lam)
+        f = np.float32
+        bayesbinn_request(
+            lam, gradient, f(through_weight), f(self.lr), f(self.prior_strength), self.lam_prior[layer], out
+        )
+
+    def end_task(self, lams: list[FloatArray]) -> None:
+        """Take the present lam as the prior of the next task."""
+        self.lam_prior = [lam.copy() for lam in lams]
+
+
+Rule = Bimu | BayesBinn
+
+RULES: dict[str, Any] = {"bimu": Bimu, "bayesbinn": BayesBinn}

@@ -1,0 +1,98 @@
+"""The words of counting: what an operation is done for, and which operations there are.
+
+Tiles and controllers report integers in an array ``[phase, operation]``; the ledger (`bimu_hw.ledger`) prices them.
+These lists are the axes of that array, and the only thing about cost that the arrays need to know.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+#: What the energy was spent for, in the order of the arrays' first axis.
+PHASES = ("inference", "label", "backward", "read_lambda", "rule", "programming", "idle")
+
+#: The phases of one learning update.
+UPDATE_PHASES = ("backward", "read_lambda", "rule", "programming")
+
+#: Which phases each figure called "energy per query" contains.
+ENERGY_PER_QUERY = {
+    "inference": ("inference",),
+    "label": ("inference", "label"),
+    "update": ("inference", "label", *UPDATE_PHASES),
+    "all": PHASES,
+}
+
+
+class Operation(NamedTuple):
+    """One thing that is counted.
+
+    Attributes
+    ----------
+    component, name : str
+    unit : str
+        What one count is.
+    card : str
+        Whose card prices it: "component", "storage" or "sampler".
+    cost : str
+        The key in that card's ``[costs]``; energy in joules per count, or watts for counts of picoseconds.
+    """
+
+    component: str
+    name: str
+    unit: str
+    card: str
+    cost: str
+
+
+#: Everything the simulator counts, in the order of the arrays' second axis. Append only within a schema version.
+OPERATIONS = (
+    Operation("driver", "drive", "word line (or bit line) charged for one look", "component", "driver_drive_energy"),
+    Operation("sampler", "bit", "weight bit drawn", "sampler", "sample_energy"),
+    Operation("sampler", "latch", "weight bit held for a query", "sampler", "latch_energy"),
+    Operation("sampler", "bias", "cell biased for 1 ps", "sampler", "bias_power"),
+    Operation("adc", "convert", "conversion", "component", "adc_convert_energy"),
+    Operation("digital", "add", "accumulate or shift-and-add of a partial sum", "component", "digital_add_energy"),
+    Operation("digital", "mac", "multiply-accumulate", "component", "digital_mac_energy"),
+    Operation(
+        "digital", "function", "exponential, logarithm, root or division", "component", "digital_function_energy"
+    ),
+    Operation("buffer", "read", "bit read from a buffer or the residue memory", "component", "buffer_read_energy"),
+    Operation("buffer", "write", "bit written to a buffer or the residue memory", "component", "buffer_write_energy"),
+    Operation("storage", "read", "stored lam read by the controller", "storage", "read_energy"),
+    Operation("storage", "pulse_up", "pulse that raises lam", "storage", "pulse_energy_up"),
+    Operation("storage", "pulse_down", "pulse that lowers lam", "storage", "pulse_energy_down"),
+    Operation("write_driver", "row", "row selected for programming", "component", "write_row_energy"),
+    Operation("oracle", "request", "label asked for and received", "component", "label_energy"),
+    Operation("leakage", "storage", "storage cell standing by for 1 ps", "storage", "standby_power"),
+    Operation("leakage", "sampler", "sampling cell standing by for 1 ps", "sampler", "standby_power"),
+    Operation("leakage", "periphery", "chip powered for 1 ps", "component", "leakage_power"),
+)
+
+#: Components, in order of first appearance; "array" holds the state-dependent read energy.
+COMPONENTS = ("array", *dict.fromkeys(op.component for op in OPERATIONS))
+
+_INDEX = {(op.component, op.name): i for i, op in enumerate(OPERATIONS)}
+
+
+def operation_index(component: str, name: str) -> int:
+    """Return the column of an operation in a count array."""
+    return _INDEX[component, name]
+
+
+def phase_index(phase: str) -> int:
+    """Return the row of a phase in a count array."""
+    return PHASES.index(phase)
+
+
+def new_counts() -> npt.NDArray[np.int64]:
+    """Return zeros of shape [phase, operation]."""
+    return np.zeros((len(PHASES), len(OPERATIONS)), np.int64)
+
+
+def describe_operations() -> str:
+    """Return the list of operations as JSON, for the attributes of a record."""
+    return json.dumps([op._asdict() for op in OPERATIONS])

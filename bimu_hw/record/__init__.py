@@ -1,0 +1,32 @@
+"""The record of a run: one schema, a writer and a reader. The only floor below the runs that knows xarray."""
+
+from bimu_hw.record.reader import RUN_FILE, open_run
+from bimu_hw.record.schema import (
+    SCHEMA_VERSION,
+    VARIABLES,
+    Var,
+    check_provenance,
+    clean_attrs,
+    describe,
+    describe_markdown,
+    layer_variables,
+    validate,
+)
+from bimu_hw.record.writer import ResourceUse, RunRecorder, write_run
+
+__all__ = [
+    "RUN_FILE",
+    "SCHEMA_VERSION",
+    "VARIABLES",
+    "ResourceUse",
+    "RunRecorder",
+    "Var",
+    "check_provenance",
+    "clean_attrs",
+    "describe",
+    "describe_markdown",
+    "layer_variables",
+    "open_run",
+    "validate",
+    "write_run",
+]

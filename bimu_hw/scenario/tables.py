@@ -1,0 +1,325 @@
+"""The tables of a scenario file: one class per table, one field per key, each with its meaning and bounds.
+
+Only what a key means by itself is here; what keys mean together is checked in `bimu_hw.scenario.model`. The doc of a
+field is its description in the JSON schema that editors read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
+
+from bimu_hw.errors import UnitError
+from bimu_hw.units import parse_quantity
+
+#: The clock's tick, in seconds: what is shorter cannot be simulated.
+_TICK = 1e-12
+
+
+def _quantity(unit: str, example: str, check: Callable[[float], str | None]) -> tuple[BeforeValidator, WithJsonSchema]:
+    """Return what turns a string with a unit into an SI float; `check` returns what is wrong with a value."""
+
+    def read(given: object, info: ValidationInfo) -> float:
+        name = str(info.field_name)
+        if not isinstance(given, str):
+            raise UnitError(
+                f"{name}: got {given!r}; write a number with its unit as a text, for example {name} = \"{example}\"."
+            )
+        value = parse_quantity(given, unit, name)
+        wrong = check(value)
+        if wrong:
+            raise UnitError(f"{name}: got {given!r}; {wrong}.")
+        return value
+
+    return BeforeValidator(read), WithJsonSchema({"type": "string", "examples": [example]})
+
+
+def _check_duration(seconds: float) -> str | None:
+    if seconds == 0 or _TICK <= seconds <= 1e6:
+        return None
+    return "allowed are 0 s and durations from 1 ps, the clock's tick, to 1e6 s"
+
+
+def _check_rate(hertz: float) -> str | None:
+    if 1e-6 <= hertz <= 1 / _TICK:
+        return None
+    return "allowed are rates from 1 uHz to 1 THz, one arrival per tick of the clock"
+
+
+def _check_snapshots(given: object) -> object:
+    if given == "task" or (isinstance(given, int) and not isinstance(given, bool) and given >= 0):
+        return given
+    raise ValueError(
+        f"got {given!r}; allowed are \"task\" or an integer from 0, the number of examples between snapshots."
+    )
+
+
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Count = Annotated[int, Field(ge=1)]
+Bits = Annotated[int, Field(ge=0, le=16)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Duration = Annotated[float, *_quantity("s", "1 ms", _check_duration)]
+Rate = Annotated[float, *_quantity("Hz", "10 kHz", _check_rate)]
+Snapshots = Annotated[
+    int | Literal["task"],
+    BeforeValidator(_check_snapshots),
+    WithJsonSchema({"anyOf": [{"const": "task"}, {"type": "integer", "minimum": 0}]}),
+]
+Overrides = Annotated[
+    dict[str, Any],
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["number", "string"]}}),
+]
+#: Defaults that depend on other keys; `bimu_hw.scenario.model` fills them before anyone sees the scenario.
+_FILLED_LATER: Any = None
+
+
+class Table(BaseModel):
+    """What all tables share: no unknown key, no coercion, no change once read."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Seeds(Table):
+    """The three seeds of a run."""
+
+    fabrication: Seed = 0
+    """Which chip: device-to-device spread and faults."""
+    noise: Seed = 0
+    """Initial natural parameters, weight samples and device noise."""
+    data: Seed = 0
+    """Permutations, arrivals and label noise."""
+
+
+class Stream(Table):
+    """The examples, in the order they arrive."""
+
+    dataset: str
+    """"digits", "mnist", "fashion_mnist", or the path of an .npz file (relative to the scenario)."""
+    kind: Literal["permuted", "stationary"]
+    """Whether each task has its own random order of inputs, or all tasks are the data set as it is."""
+    tasks: Count
+    """Number of tasks."""
+    epochs: Count = 1
+    """How often, at most, a task shows each training example."""
+    examples: Count | None = None
+    """Total number of examples over all tasks, split evenly; omitted: tasks x epochs x training set."""
+    inputs: Literal["standardised", "binarised", "sign", "raw"]
+    """How pixels become inputs."""
+    label_noise: Fraction = 0.0
+    """Probability that the oracle's answer is another class."""
+
+
+class Network(Table):
+    """The binary Bayesian network."""
+
+    hidden: Annotated[tuple[Count, ...], Field(strict=False)]
+    """Neurons of each hidden layer; [] for a single layer."""
+    samples: Count
+    """Monte Carlo weight samples of a query, S."""
+    activation: Literal["reverse_binary_gate", "sign"] = "reverse_binary_gate"
+    """Activation of the hidden layers."""
+    initial_lam: Literal["uniform", "zero"] = "uniform"
+    """Initial natural parameters: uniform within 1/sqrt(n_in) of 0, or exactly 0."""
+
+
+class Learning(Table):
+    """The learning rule."""
+
+    rule: Literal["bimu", "bayesbinn"]
+    """Learning rule."""
+    gradient: Literal["relaxed", "hard"]
+    """Gradient through relaxed weights (ideal hardware only) or through the sampled binary ones."""
+    preset: str | None = None
+    """Name of a published set of hyperparameters; keys given here override it."""
+    lr: Positive | None = None
+    """Learning rate, eta (both rules)."""
+    lr_max: Positive | None = None
+    """Largest step size, eta_max (bimu)."""
+    likelihood_multiplier: Positive | None = None
+    """Weight of the data, L (bimu)."""
+    kl_multiplier: NonNegative | None = None
+    """Weight of the prior, K (bimu)."""
+    memory_window: Positive | None = None
+    """Memory window in examples, N (bimu)."""
+    prior_strength: NonNegative | None = None
+    """Pull towards the prior, rho (bayesbinn)."""
+
+
+class Labels(Table):
+    """When to ask the oracle for a label, and how long it takes to answer."""
+
+    policy: Literal[
+        "always", "never", "random", "epistemic", "aleatoric", "predictive", "variation_ratio", "budgeted"
+    ]
+    """Label policy."""
+    threshold: NonNegative | None = None
+    """Least uncertainty that asks: in bits, or a fraction of the samples for variation_ratio."""
+    rate: Fraction | None = None
+    """Probability of asking (random)."""
+    budget: Fraction | None = None
+    """Share of the labels aimed at, B (budgeted)."""
+    gamma: Positive | None = None
+    """Adaptation exponent (budgeted)."""
+    latency: Duration = 0.0
+    """Time from the request to the label."""
+
+
+class Device(Table):
+    """The synapse: a storage element and a sampling element."""
+
+    storage: str
+    """Storage card: a name from `bimu-hw devices list`, or the path of a .toml file."""
+    sampler: str
+    """Sampling card: a name from `bimu-hw devices list`, or the path of a .toml file."""
+    holds: Literal["read", "query", "until_rewritten"] = _FILLED_LATER
+    """How long a drawn weight stays; omitted: what the sampling element does by itself."""
+    programming: Literal["deterministic", "stochastic", "residue"]
+    """How a requested change becomes whole pulses."""
+    residue_bits: Annotated[int, Field(ge=0, le=32)] = 12
+    """Width of the digital residue of each cell; 0 for an unlimited float (residue)."""
+    lam_max: Positive = 4.0
+    """Natural parameter of the outermost level (storage of finite levels)."""
+    storage_params: Overrides = {}
+    """Other values for numbers of the storage card: a plain number, or a text with a unit."""
+    sampler_params: Overrides = {}
+    """Other values for numbers of the sampling card."""
+
+
+class Crossbar(Table):
+    """The tiles and their converters."""
+
+    tile_wordlines: Annotated[int, Field(ge=2, le=65536)] = 128
+    """Word lines (inputs) of a tile."""
+    tile_bitlines: Annotated[int, Field(ge=2, le=65536)] = 128
+    """Bit lines (outputs) of a tile."""
+    columns: Literal["differential", "reference"]
+    """How a signed sum is sensed: against a complementary column or against a shared reference."""
+    inputs: Literal["bit_serial", "analog"]
+    """How multi-bit inputs drive the word lines."""
+    input_bits: Annotated[int, Field(ge=1, le=16)] | None = None
+    """Bit planes of the first layer's inputs; omitted: what the data need (bit_serial)."""
+    adc_bits: Bits
+    """Resolution of the converters; 0 for exact."""
+    adc_range: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Range of the converters as a fraction of the full-scale column sum (adc_bits > 0)."""
+    columns_per_adc: Count = _FILLED_LATER
+    """Columns that share one converter; omitted: 8, or all columns of a narrower tile."""
+    gradient_bits: Bits = _FILLED_LATER
+    """Bits of the error that drives the backward read, 0 for unquantised; omitted: 8 (bit_serial)."""
+
+
+class Components(Table):
+    """The circuits around the arrays."""
+
+    card: str
+    """Component card: a name from `bimu-hw devices list`, or the path of a .toml file."""
+    params: Overrides = {}
+    """Other values for numbers of the component card."""
+
+
+class Accelerator(Table):
+    """Time: arrivals, queue and programming."""
+
+    arrivals: Literal["periodic", "poisson", "back_to_back"]
+    """When examples arrive."""
+    rate: Rate | None = None
+    """Mean arrival rate, for example "10 kHz" (periodic, poisson)."""
+    queue: Annotated[int, Field(ge=1, le=2**20)]
+    """Places of the input queue; an example that finds it full is dropped and counted."""
+    write_columns: Count = _FILLED_LATER
+    """Columns of a row that are programmed at once; omitted: 32, or all columns of a narrower tile."""
+    power_gating: bool = False
+    """Whether sampling elements are biased during inference only, rather than always."""
+
+
+class Evaluation(Table):
+    """How accuracy on the test set is measured; it costs no simulated time and no energy."""
+
+    examples: Annotated[int, Field(ge=0)] = 0
+    """Test images per task; 0 for all."""
+    networks: Literal["shared", "per_query"] = "shared"
+    """Whether S networks are drawn once per evaluation or afresh for every image."""
+    newest: Count = 5
+    """How many of the newest tasks are evaluated after each task."""
+
+
+class Record(Table):
+    """What the run writes down."""
+
+    snapshots: Snapshots = "task"
+    """When states are recorded: at the end of each task, or every so many examples (0: start and end only)."""
+    per_query_limit: Annotated[int, Field(ge=0)] = 100_000
+    """Number of queries above which they are recorded in blocks."""
+    state: bool = True
+    """Whether the state of every cell is recorded."""
+
+
+class Run(Table):
+    """The computer, not the computation: nothing here changes a result."""
+
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Threads of the kernels."""
+
+
+class Expect(Table):
+    """One number the run must hit."""
+
+    metric: str
+    """A key of summary.json, with dots between levels."""
+    low: float | None = None
+    """Smallest value allowed."""
+    high: float | None = None
+    """Largest value allowed."""
+    source: str = ""
+    """Where the number comes from."""
+
+    @model_validator(mode="after")
+    def _check_bounds(self) -> Expect:
+        if self.low is None and self.high is None:
+            raise ValueError("has neither low nor high; give at least one.")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"got low = {self.low:g} above high = {self.high:g}; exchange them.")
+        return self
+
+
+class ScenarioFile(Table):
+    """A scenario file as written, before cards are loaded and keys are checked against each other."""
+
+    schema_version: Literal[1]
+    """Version of this format."""
+    title: Annotated[str, Field(min_length=1)]
+    """One line that says what is run."""
+    claim: str = ""
+    """What the scenario shows, and under which assumptions."""
+    seeds: Seeds = Seeds()
+    """The three seeds."""
+    stream: Stream
+    """Task stream."""
+    network: Network
+    """Network."""
+    learning: Learning
+    """Learning rule."""
+    labels: Labels
+    """Label policy and oracle."""
+    device: Device
+    """Storage and sampling elements."""
+    crossbar: Crossbar
+    """Tiles and converters."""
+    components: Components
+    """Circuits around the arrays."""
+    accelerator: Accelerator
+    """Arrivals, queue and programming."""
+    evaluation: Evaluation = Evaluation()
+    """Accuracy on the test set."""
+    record: Record = Record()
+    """What is recorded."""
+    run: Run = Run()
+    """Computer."""
+    expect: Annotated[tuple[Expect, ...], Field(strict=False)] = ()
+    """Numbers the run must hit."""
