@@ -25,6 +25,7 @@ Tables ``[params.*]`` hold what the physics needs and ``[costs.*]`` what energy,
 from __future__ import annotations
 
 import hashlib
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -294,18 +295,22 @@ def _read_card_file(name: str, path: Path) -> str:
         raise CardError(f"card {name!r}: is not UTF-8 text.") from error
 
 
-def _component_spec(name: str, unit: str, doc: str, low: float = 0.0) -> ParamSpec:
-    return ParamSpec(name, unit, doc, low=low)
+def _component_spec(name: str, unit: str, doc: str, low: float = 0.0, high: float = math.inf) -> ParamSpec:
+    return ParamSpec(name, unit, doc, low=low, high=high)
 
 
 #: What a component card states: the periphery, the digital unit and the label oracle around the arrays.
 COMPONENT_COSTS = {
     s.name: s
     for s in (
+        _component_spec("line_reference_cells", "1", "cells on the line that the line energies hold for", 1.0, 65536.0),
         _component_spec("driver_drive_energy", "J", "charging one word line of a tile for one look"),
         _component_spec("driver_time", "s", "settling of the word lines before integration"),
-        _component_spec("adc_convert_energy", "J", "one conversion at the scenario's resolution"),
-        _component_spec("adc_convert_time", "s", "one conversion at the scenario's resolution"),
+        _component_spec("adc_reference_bits", "1", "resolution that the converter's values hold for", 2.0, 16.0),
+        _component_spec("adc_convert_energy", "J", "one conversion at the reference resolution"),
+        _component_spec("adc_convert_time", "s", "one conversion at the reference resolution"),
+        _component_spec("sense_energy", "J", "one decision of a sense amplifier, the converter of 1 bit"),
+        _component_spec("sense_time", "s", "one decision of a sense amplifier"),
         _component_spec("digital_add_energy", "J", "one accumulate of a partial sum"),
         _component_spec("digital_mac_energy", "J", "one multiply-accumulate"),
         _component_spec("digital_function_energy", "J", "one exponential, logarithm, root or division"),
@@ -317,7 +322,8 @@ COMPONENT_COSTS = {
         _component_spec("write_row_time", "s", "selecting one row for programming"),
         _component_spec("label_energy", "J", "asking for one label and receiving it"),
         _component_spec("leakage_power", "W", "periphery and digital unit of the whole chip, always on"),
-        _component_spec("adc_area", "m^2", "one converter"),
+        _component_spec("adc_area", "m^2", "one converter at the reference resolution"),
+        _component_spec("sense_area", "m^2", "one sense amplifier"),
         _component_spec("periphery_area", "m^2", "drivers, digital unit and buffers of the whole chip"),
     )
 }

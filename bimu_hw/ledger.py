@@ -6,7 +6,7 @@ over components equals the total by construction. Only energies that depend on t
 read) are accumulated as joules.
 
 Time is priced by the same cards but enters earlier: durations shape the schedule (`bimu_hw.accelerator`). The words of
-counting, phases and operations, live in `bimu_hw.operations` and can be had from here as well.
+counting, phases and operations, are in `bimu_hw.operations`.
 """
 
 from __future__ import annotations
@@ -18,36 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bimu_hw.cards import Card
-from bimu_hw.operations import (
-    COMPONENTS,
-    ENERGY_PER_QUERY,
-    OPERATIONS,
-    PHASES,
-    UPDATE_PHASES,
-    Operation,
-    describe_operations,
-    new_counts,
-    operation_index,
-    phase_index,
-)
+from bimu_hw.operations import COMPONENTS, OPERATIONS, PHASES, new_counts
 
-__all__ = [
-    "COMPONENTS",
-    "ENERGY_PER_QUERY",
-    "OPERATIONS",
-    "PHASES",
-    "UPDATE_PHASES",
-    "CostTable",
-    "Ledger",
-    "Operation",
-    "describe_operations",
-    "new_counts",
-    "operation_index",
-    "phase_index",
-    "price",
-]
-
-_PER_PICOSECOND = 1e-12
+_PER_NANOSECOND = 1e-9
 
 
 @dataclass(frozen=True)
@@ -57,7 +30,7 @@ class CostTable:
     Attributes
     ----------
     joules : float64[operation]
-        Energy of one count; a power in a card becomes joules per picosecond here.
+        Energy of one count; a power in a card becomes joules per nanosecond here.
     low, high : float64[operation]
         The same at the ends of each card value's range.
     kinds, sources : tuple of str
@@ -77,7 +50,7 @@ class CostTable:
         for op in OPERATIONS:
             card = cards[op.card]
             fact = card.costs[op.cost]
-            scale = _PER_PICOSECOND if fact.unit == "W" else 1.0
+            scale = _PER_NANOSECOND if fact.unit == "W" else 1.0
             origin = f"{card.name}: {op.cost}"
             rows.append((fact.value * scale, fact.low * scale, fact.high * scale, fact.kind, origin))
         joules, low, high, kinds, sources = zip(*rows, strict=True)

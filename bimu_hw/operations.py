@@ -38,7 +38,7 @@ class Operation(NamedTuple):
     card : str
         Whose card prices it: "component", "storage" or "sampler".
     cost : str
-        The key in that card's ``[costs]``; energy in joules per count, or watts for counts of picoseconds.
+        The key in that card's ``[costs]``; energy in joules per count, or watts for counts of nanoseconds.
     """
 
     component: str
@@ -53,7 +53,7 @@ OPERATIONS = (
     Operation("driver", "drive", "word line (or bit line) charged for one look", "component", "driver_drive_energy"),
     Operation("sampler", "bit", "weight bit drawn", "sampler", "sample_energy"),
     Operation("sampler", "latch", "weight bit held for a query", "sampler", "latch_energy"),
-    Operation("sampler", "bias", "cell biased for 1 ps", "sampler", "bias_power"),
+    Operation("sampler", "bias", "cell biased for 1 ns", "sampler", "bias_power"),
     Operation("adc", "convert", "conversion", "component", "adc_convert_energy"),
     Operation("digital", "add", "accumulate or shift-and-add of a partial sum", "component", "digital_add_energy"),
     Operation("digital", "mac", "multiply-accumulate", "component", "digital_mac_energy"),
@@ -67,9 +67,9 @@ OPERATIONS = (
     Operation("storage", "pulse_down", "pulse that lowers lam", "storage", "pulse_energy_down"),
     Operation("write_driver", "row", "row selected for programming", "component", "write_row_energy"),
     Operation("oracle", "request", "label asked for and received", "component", "label_energy"),
-    Operation("leakage", "storage", "storage cell standing by for 1 ps", "storage", "standby_power"),
-    Operation("leakage", "sampler", "sampling cell standing by for 1 ps", "sampler", "standby_power"),
-    Operation("leakage", "periphery", "chip powered for 1 ps", "component", "leakage_power"),
+    Operation("leakage", "storage", "storage cell standing by for 1 ns", "storage", "standby_power"),
+    Operation("leakage", "sampler", "sampling cell standing by for 1 ns", "sampler", "standby_power"),
+    Operation("leakage", "periphery", "chip powered for 1 ns", "component", "leakage_power"),
 )
 
 #: Components, in order of first appearance; "array" holds the state-dependent read energy.

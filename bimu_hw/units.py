@@ -6,6 +6,8 @@ and in the ``units`` attributes of recorded variables (UDUNITS spelling); all th
 
 from __future__ import annotations
 
+import math
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,9 @@ _PREFIXES = (
     (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"), (1e-18, "a"),
 )  # fmt: skip
 
+#: Units with an exponent, which a prefix takes part in.
+_AREA = {"m^2": 2, "m2": 2}
+
 
 @lru_cache(maxsize=1)
 def _registry() -> pint.UnitRegistry:
@@ -29,9 +34,18 @@ def _registry() -> pint.UnitRegistry:
     return pint.UnitRegistry(cache_folder=None)
 
 
-@lru_cache(maxsize=4096)
+#: A number as people write it, then the unit.
+_QUANTITY = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d{1,4}))?\s*(.*?)\s*", re.ASCII)
+
+
+#: Powers of powers and long numbers have no place in a unit, and the parser would work on them for hours.
+_NO_UNIT = re.compile(r"\d{3}|(?:\^|\*\*)[^a-zA-Z]*(?:\^|\*\*)")
+
+
 def parse_quantity(text: str, unit: str, where: str) -> float:
     """Read a number with a unit as an SI float.
+
+    Decimal prefixes cost no rounding: ``"1.3 pJ"`` is the float 1.3e-12.
 
     Parameters
     ----------
@@ -45,52 +59,75 @@ def parse_quantity(text: str, unit: str, where: str) -> float:
     Returns
     -------
     float
-        The value in `unit`.
+        The value in `unit`, finite.
 
     Raises
     ------
     UnitError
-        If the text is not a quantity, has no unit where one is needed, or has one of another dimension.
+        If the text is not a finite number with a unit, has no unit where one is needed, or one of another dimension.
 
     Examples
     --------
     >>> parse_quantity("50 ns", "s", "example")
     5e-08
     """
-    import pint
+    found = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        wanted = "a number" if unit == "1" else "a number and a unit"
+        raise UnitError(f"{where}: got {text!r}, which is not a quantity; write {wanted}, {_example(unit)}.")
+    number, exponent, given = found.groups()
+    scale, power = _scale(given, unit)
+    if scale == 0.0:
+        is_known = given in ("", "1") or _parse_unit(given) is not None
+        what = f" ({_dimension_name(given)})" if is_known else f", whose unit {given!r} is not known"
+        raise UnitError(f"{where}: got {text!r}{what}; expected {_dimension_name(unit)}, {_example(unit)}.")
+    if power is None:
+        value = float(f"{number}e{exponent or 0}") * scale
+    else:
+        value = float(f"{number}e{int(exponent or 0) + power}")
+    if not math.isfinite(value):
+        raise UnitError(f"{where}: got {text!r}, which is beyond all floats; write a finite number, {_example(unit)}.")
+    return value
 
+
+@lru_cache(maxsize=1024)
+def _scale(given: str, wanted: str) -> tuple[float, int | None]:
+    """Return how many wanted units a given one is, and the power of ten if it is one; (0, None) if it is none."""
+    if given in ("", "1"):
+        return (1.0, 0) if wanted == "1" else (0.0, None)
     registry = _registry()
-    wanted = registry.dimensionless if unit == "1" else registry.parse_units(unit)
+    to = registry.dimensionless if wanted == "1" else registry.parse_units(wanted)
+    units = _parse_unit(given)
+    if units is None or not registry.Quantity(1.0, units).is_compatible_with(to):
+        return 0.0, None
+    if registry.Quantity(0.0, units).to(to).magnitude != 0.0:  # degrees Celsius, decibels: no number times a unit
+        return 0.0, None
+    scale = float(registry.Quantity(1.0, units).to(to).magnitude)
+    power = round(math.log10(scale))
+    return scale, power if abs(scale / 10.0**power - 1.0) < 1e-12 else None
+
+
+def _parse_unit(given: str) -> pint.Unit | None:
+    if _NO_UNIT.search(given):
+        return None
     try:
-        value = registry.Quantity(text)
-    except Exception as error:
-        raise UnitError(f"{where}: got {text!r}, which is not a quantity; write a number and a unit of "
-                        f"{_dimension_name(unit)}, for example \"{_example(unit)}\".") from error
-    try:
-        # Converting by an integer power of ten through pint may cost one rounding; divide by the exact
-        # inverse instead where that is an integer, so that "50 ns" is the float 5e-08.
-        scale = (1.0 * value.units).to(wanted).magnitude
-    except pint.DimensionalityError:
-        given = "a plain number" if value.dimensionless else f"a quantity in {value.units:~}"
-        raise UnitError(f"{where}: got {text!r} ({given}); expected {_dimension_name(unit)}, "
-                        f"for example \"{_example(unit)}\".") from None
-    magnitude = float(value.magnitude)
-    inverse = 1.0 / scale
-    if scale < 1.0 and abs(inverse - round(inverse)) < 1e-6 * inverse:
-        return magnitude / round(inverse)
-    return magnitude * scale
+        return _registry().parse_units(given)
+    # Pint has no common error for a stray text: its tokenizer, parser and arithmetic each raise their own.
+    except Exception:
+        return None
 
 
 def _dimension_name(unit: str) -> str:
-    return "a plain number (unit 1)" if unit == "1" else f"a quantity in {unit}"
+    return "a plain number" if unit in ("", "1") else f"a quantity in {unit}"
 
 
 def _example(unit: str) -> str:
-    return {
+    shown = {
         "1": "0.015", "s": "50 ns", "S": "25 uS", "V": "0.2 V", "J": "1.3 pJ", "W": "20 nW", "Hz": "10 kHz",
         "ohm": "2 ohm", "A": "1 uA", "m2": "25 um^2", "m^2": "25 um^2", "F": "2 fF", "K": "300 K",
         "J/bit": "10 pJ/bit",
     }.get(unit, f"1 {unit}")  # fmt: skip
+    return f"for example \"{shown}\""
 
 
 def format_quantity(value: float, unit: str, digits: int = 3) -> str:
@@ -102,10 +139,15 @@ def format_quantity(value: float, unit: str, digits: int = 3) -> str:
     '1.23 nJ'
     >>> format_quantity(0.0, "s")
     '0 s'
+    >>> format_quantity(25e-12, "m^2")
+    '25 µm^2'
     """
-    if unit == "1" or value == 0 or value != value or value in (float("inf"), float("-inf")):
+    if unit == "1" or value == 0 or not math.isfinite(value):
         return f"{value:.{digits}g}" + ("" if unit == "1" else f" {unit}")
-    for scale, prefix in _PREFIXES:
-        if abs(value) >= scale * (1 - 0.5 * 10.0**-digits):
-            return f"{value / scale:.{digits}g} {prefix}{unit}"
+    # A prefix belongs to the unit it stands before: 1 mm^2 is (1 mm)^2, a million um^2, so begin at a hundredth of it.
+    exponent = _AREA.get(unit, 0 if unit.startswith("1") else 1)
+    smallest = 0.01 if exponent == 2 else 1 - 0.5 * 10.0**-digits
+    for scale, prefix in _PREFIXES if exponent else ():
+        if abs(value) >= smallest * scale**exponent:
+            return f"{value / scale**exponent:.{digits}g} {prefix}{unit}"
     return f"{value:.{digits}g} {unit}"

@@ -101,7 +101,7 @@ MODEL = StorageModel(
         LAM_WINDOW,
     ),
     variables=(
-        StateVar("level", "float32", "1", "level of the cell, centred", recorded=True),
+        StateVar("level", "float32", "1", "level of the cell, centred"),
         StateVar("pulse_count", "int32", "1", "pulses received since fabrication", recorded=True),
         StateVar("fault", "int8", "1", "fault code", recorded=True),
     ),

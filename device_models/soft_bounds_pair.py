@@ -10,7 +10,7 @@ plus cycle-to-cycle noise of standard deviation s sigma_c2c per pulse and, once 
 it is clipped to its range. Several pulses of one event follow each other. On a continuous element L is infinite, the bounds vanish,
 and an event of any real count is one pulse of that many steps, its cycle-to-cycle variance proportional to the count.
 
-Sources of the model: Gong et al., Nat. Commun. 9, 2102 (2018), doi:10.1038/s41467-018-04485-1 (soft bounds fitted to HfO2 ReRAM);
+Sources of the model: Gong et al., Nat. Commun. (2018), doi:10.1038/s41467-018-04485-1 (soft bounds fitted to HfO2 ReRAM);
 Bonnet et al., Nat. Commun. 14, 7530 (2023), doi:10.1038/s41467-023-43317-9 (HfOx arrays for Bayesian networks).
 """
 
@@ -224,7 +224,7 @@ MODEL = StorageModel(
         LAM_WINDOW,
     ),
     variables=(
-        StateVar("level", "float32", "1", "level of the device, centred", per_device=True, recorded=True),
+        StateVar("level", "float32", "1", "level of the device, centred", per_device=True),
         StateVar("step", "float32", "1", "step of the device relative to the nominal one", per_device=True),
         StateVar("pulse_count", "int32", "1", "pulses received since fabrication", recorded=True),
         StateVar("fault", "int8", "1", "fault code", per_device=True, recorded=True),

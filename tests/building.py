@@ -38,7 +38,7 @@ def ideal_arrays(**changes: Any) -> ArraySpec:
 def synapse_spec(storage: Card | None = None, sampler: Card | None = None, **changes: Any) -> SynapseSpec:
     values: dict[str, Any] = {
         "storage": storage or make_card("ideal_storage"), "sampler": sampler or make_card("ideal_sampler"),
-        "policy": "deterministic", "residue_bits": 0, "lam_max": 4.0, "holds": "query", "look_interval": 1e-8,
+        "policy": "deterministic", "residue_bits": 0, "lam_max": 4.0, "holds": "query",
         "columns": "differential",
     }  # fmt: skip
     return SynapseSpec(**{**values, **changes})

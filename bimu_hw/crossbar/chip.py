@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from bimu_hw.crossbar.encoding import Converter, FloatArray, gradient_planes, hidden_planes
 from bimu_hw.crossbar.synapses import Programming, Seeds, SynapseArray, SynapseSpec, event_key
+from bimu_hw.crossbar.workers import Workers
 from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels.mvm import driven_lines, driven_weight, forward_product, transposed_product
 from bimu_hw.kernels.network import (
@@ -183,11 +184,14 @@ class Chip:
         Monte Carlo samples per query, S.
     activation : {"reverse_binary_gate", "sign"}
     initial_lam : {"uniform", "zero"}
+    threads : int
+        Threads that share the samples of a product, and the cells of a gradient and a rule. The bits are the same
+        for any number.
     """
 
     def __init__(
         self, sizes: Sequence[int], arrays: ArraySpec, synapses: SynapseSpec, seeds: Seeds, n_sample: int,
-        activation: str = "reverse_binary_gate", initial_lam: str = "uniform",
+        activation: str = "reverse_binary_gate", initial_lam: str = "uniform", threads: int = 1,
     ) -> None:  # fmt: skip
         if activation not in ACTIVATIONS:
             raise ScenarioError(f"network.activation: got {activation!r}; allowed are {', '.join(ACTIVATIONS)}.")
@@ -195,6 +199,8 @@ class Chip:
         self.arrays = arrays
         self.n_sample = n_sample
         self.activation = ACTIVATIONS[activation]
+        self._workers = Workers(threads)
+        self._held: tuple[int, ...] | None = None
         self._signed_hidden = activation == "sign"
         full_scale = arrays.adc_range * arrays.tile_wordlines
         back_scale = arrays.adc_range * arrays.tile_bitlines
@@ -236,22 +242,36 @@ class Chip:
         """
         planes, plane_weight, x = example.planes, example.plane_weight, example.x
         last = len(self._layers) - 1
+        held = (event, id(example), *(layer.synapses.version for layer in self._layers))
+        if fresh and held == self._held:
+            return self._layers[-1].normal
+        self._held = held if fresh else None
         for k, layer in enumerate(self._layers):
             layer.planes, layer.plane_weight, layer.x = planes, plane_weight, x
             if fresh:
                 layer.synapses.read(event, now)
                 layer.draw(event, planes.shape[1])
-            forward_product(
-                planes, plane_weight, layer.weights, layer.synapses.value_on, layer.synapses.value_off,
-                self.arrays.tile_wordlines, layer.converter.as_tuple(),
-                np.empty((planes.shape[1], layer.y.shape[1]), np.float32), layer.y,
-            )  # fmt: skip
+            self._multiply(layer, planes, plane_weight)
             normalise(layer.y, layer.normal, layer.inverse_deviation)
             if k < last:
                 activate(layer.normal, self.activation, layer.h)
                 x = layer.h
                 planes, plane_weight = hidden_planes(x, self._signed_hidden, self.arrays.inputs == "analog")
         return self._layers[-1].normal
+
+    def _multiply(self, layer: _Layer, planes: FloatArray, plane_weight: FloatArray) -> None:
+        synapses, n_sample = layer.synapses, self.n_sample
+        looks = layer.weights.shape[0] // n_sample
+        partial = np.empty((n_sample, planes.shape[1], layer.y.shape[1]), np.float32)
+
+        def part(first: int, last: int) -> None:
+            forward_product(
+                planes if planes.shape[0] == 1 else planes[first:last], plane_weight,
+                layer.weights[first * looks : last * looks], synapses.value_middle, synapses.value_gain,
+                self.arrays.tile_wordlines, layer.converter.as_tuple(), partial[first:last], layer.y[first:last],
+            )  # fmt: skip
+
+        self._workers.split(n_sample, part)
 
     def learn(
         self, example: Encoded, label: int, event: int, now: float, rule: LearningRule, gradient: str
@@ -277,10 +297,7 @@ class Chip:
         for k in range(len(self._layers) - 1, -1, -1):
             layer = self._layers[k]
             normalise_backward(layer.delta, layer.normal, layer.inverse_deviation, layer.delta)
-            if relaxed:
-                relaxed_gradient(layer.x, layer.delta, layer.slope, np.float32(rule.epsilon), layer.gradient)
-            else:
-                weight_gradient(layer.x, layer.delta, layer.gradient)
+            self._gradient(layer, relaxed, rule.epsilon)
             if k > 0:
                 below = self._layers[k - 1]
                 self._backward_read(layer, event, relaxed)
@@ -289,7 +306,13 @@ class Chip:
             return LearnResult(loss, False, ())
         done = []
         for k, layer in enumerate(self._layers):
-            rule.request(k, layer.synapses.lam, layer.gradient.reshape(-1), not relaxed, layer.request)
+            gradient_of = layer.gradient.reshape(-1)
+            self._workers.split(
+                gradient_of.size,
+                lambda first, last, k=k, layer=layer, g=gradient_of: rule.request(
+                    k, slice(first, last), layer.synapses.lam, g, not relaxed, layer.request
+                ),
+            )
             done.append(
                 layer.synapses.program_request(
                     layer.request, event, now, self.arrays.write_columns, self.arrays.tile_bitlines
@@ -297,17 +320,36 @@ class Chip:
             )
         return LearnResult(loss, True, tuple(done))
 
+    def _gradient(self, layer: _Layer, relaxed: bool, epsilon: float) -> None:
+        x = np.ascontiguousarray(layer.x)
+
+        def part(first: int, last: int) -> None:
+            rows = np.ascontiguousarray(x[:, first:last])
+            if relaxed:
+                relaxed_gradient(
+                    rows, layer.delta, layer.slope[first:last], np.float32(epsilon), layer.gradient[first:last]
+                )
+            else:
+                weight_gradient(rows, layer.delta, layer.gradient[first:last])
+
+        self._workers.split(x.shape[1], part)
+
     def _relaxed_pass(self, x: FloatArray, event: int) -> None:
         last = len(self._layers) - 1
         for k, layer in enumerate(self._layers):
             layer.x = x
+            layer.planes, layer.plane_weight = hidden_planes(x, signed=False, analog=True)
             n_in, n_out = layer.synapses.shape
             if layer.slope.size == 0:
                 layer.slope = np.zeros((n_in, self.n_sample, n_out), np.float32)
-            relaxed_forward(
-                x, layer.synapses.mean_weight(), event_key(self._relaxed_keys[k], event),
-                self.arrays.tile_wordlines, layer.partial, layer.slope, layer.y,
-            )  # fmt: skip
+            mean, key = layer.synapses.mean_weight(), event_key(self._relaxed_keys[k], event)
+
+            self._workers.split(
+                self.n_sample,
+                lambda first, last, x=x, layer=layer, mean=mean, key=key: relaxed_forward(
+                    x, mean, key, first, last, self.arrays.tile_wordlines, layer.partial, layer.slope, layer.y
+                ),
+            )
             normalise(layer.y, layer.normal, layer.inverse_deviation)
             if k < last:
                 activate(layer.normal, self.activation, layer.h)
@@ -326,7 +368,7 @@ class Chip:
             layer.synapses.sample(event, weights, stream=1)
         layer.backward_planes, layer.backward_weights = planes, weights
         transposed_product(
-            planes, weight, weights, layer.synapses.value_on, layer.synapses.value_off,
+            planes, weight, weights, layer.synapses.value_middle, layer.synapses.value_gain,
             self.arrays.tile_bitlines, layer.backward_converter.as_tuple(),
             np.empty(planes.shape[1], np.float32), layer.back,
         )  # fmt: skip

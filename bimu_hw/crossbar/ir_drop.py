@@ -8,7 +8,8 @@ terminals: every resistance stays where it is, so its effective matrix is the tr
 
 Two exact routes give the same currents: line elimination with conjugate gradients (`bimu_hw.kernels.ir_drop`,
 where the mathematics is explained), for arrays that change with every sample, and the effective matrix
-(`bimu_hw.crossbar.ir_drop_matrix`), for arrays that stay. """
+(`bimu_hw.crossbar.ir_drop_matrix`), for arrays that stay.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +24,16 @@ from bimu_hw.crossbar.ir_drop_network import Floats, Network, check_tolerance, c
 from bimu_hw.crossbar.ir_drop_shorts import solve_with_shorts
 from bimu_hw.errors import CircuitError
 from bimu_hw.kernels import ir_drop as kernels
+from bimu_hw.kernels.ir_drop_arrays import branches, solve_arrays
 
 __all__ = ["IrDropResult", "IrDropSolver", "ProgrammedArray", "effective_matrix", "matrix_pays_off", "solve_ir_drop"]
-
-
-def iteration_budget(n_lines: int, n_columns: int) -> int:
-    """Return the iterations allowed to a solve: many times what an array without shorts needs."""
-    return 10 * (n_lines + n_columns) + 500
 
 
 def matrix_pays_off(n_wordlines: int, n_bitlines: int, n_vectors: int) -> bool:
     """Return whether building the effective matrix costs less than solving for that many vectors.
 
-    The build takes some long x short**2 (7/3 short + long) operations, a solve some 10 walks over the array. Measured on one
-    core at 1 to 10 ohm, the two meet at 27-40 vectors for 64 x 64, 70-100 for 128 x 128 and 110-165 for 256 x 256.
+    The build takes some long x short**2 (7/3 short + long) operations, a solve some 10 walks over the array. Measured
+    on one core at 1 to 10 ohm, they meet at 27-40 vectors for 64 x 64, 70-100 for 128 x 128, 110-165 for 256 x 256.
     """
     short, long = sorted((n_wordlines, n_bitlines))
     return n_vectors * 6.7 * (short * long) ** 0.5 >= short * (7 / 3 * short + long)
@@ -54,7 +51,8 @@ class IrDropResult:
     """Currents of one array; what else the circuit does is computed when asked for.
 
     Arrays start with the dimension ``vector`` if voltages were given with one. Currents count from the
-    sources to the sense amplifiers. `route` says how the currents were found. """
+    sources to the sense amplifiers. `route` says how the currents were found.
+    """
 
     def __init__(
         self, network: Network, vectors: Floats, single: bool, tolerance: float, route: str, sensed: Floats,
@@ -214,10 +212,10 @@ def solve_ir_drop(
     single = np.ndim(voltages) == 1
     if network.shorts_join_lines:
         solution = solve_with_shorts(network, vectors)
-        branches = Branches(*solution[2:])
         return IrDropResult(
-            network, vectors, single, tolerance, "nodal analysis", solution.sensed, solution.driven, branches
-        )
+            network, vectors, single, tolerance, "nodal analysis",
+            solution.sensed, solution.driven, Branches(*solution[2:]),
+        )  # fmt: skip
     if matrix_pays_off(network.n_lines, network.n_columns, len(vectors)):
         matrix = effective_matrix(
             conductance, r_wordline=r_wordline, r_bitline=r_bitline, r_driver=r_driver, r_sense=r_sense,
@@ -227,8 +225,8 @@ def solve_ir_drop(
     sensed = np.empty((1, len(vectors), network.n_columns))
     driven = np.empty((1, len(vectors), network.n_lines))
     factors, work = kernels.allocate(network.n_lines, network.n_columns)
-    status, _, vector = kernels.solve_arrays(
-        network.conductance[None], vectors[None], tolerance, iteration_budget(network.n_lines,
+    status, _, vector = solve_arrays(
+        network.conductance[None], vectors[None], tolerance, kernels.iteration_budget(network.n_lines,
         network.n_columns), network.wires, factors, work, sensed, driven,
     )  # fmt: skip
     if status != kernels.OK:
@@ -240,7 +238,8 @@ def not_converged(where: str, tolerance: float, which: str) -> CircuitError:
     """Return the error of a solve whose certified error stayed above its tolerance."""
     return CircuitError(
         f"{where}, {which}: the error of the currents could not be certified below tolerance = {tolerance:g} of the "
-        "largest current; allow a larger tolerance, or replace cells far above 1/r_wire by inf."
+        "largest current; allow a larger tolerance, or bring the resistances of cells, wires and terminals, which span "
+        "too many orders of magnitude, closer together."
     )
 
 
@@ -253,11 +252,11 @@ def _solve_branches(network: Network, vectors: Floats, tolerance: float) -> Bran
     result = Branches(*(np.empty((len(vectors), m, n)) for _ in range(3)))
     for k, vector in enumerate(vectors):
         kernels.inject(vector, wires, factors, work.injected)
-        if kernels.solve(tolerance, iteration_budget(m, n), wires, factors, work, np.empty(n)) < 0:
+        if kernels.solve(tolerance, kernels.iteration_budget(m, n), wires, factors, work, np.empty(n)) < 0:
             raise not_converged(network.where, tolerance, f"vector {k}")
         result.column_voltages[k] = work.b
         none = np.empty((0, 0))
-        kernels.branches(
+        branches(
             cells, vector, none, wires, work.b, work.row, result.line_voltages[k], result.cell_currents[k]
         )
     return result
@@ -353,16 +352,15 @@ class IrDropSolver:
         wires = self._wires[transposed]
         while first < len(cells):
             own = vectors[first:] if len(vectors) > 1 else vectors
-            status, k, _ = kernels.solve_arrays(
-                cells[first:], own, self.tolerance, iteration_budget(*self.shape), wires, *self._spaces[transposed],
+            status, k, _ = solve_arrays(
+                cells[first:], own, self.tolerance, kernels.iteration_budget(*self.shape), wires, *self._spaces[transposed],
                 sensed[first:], driven[first:],
             )  # fmt: skip
             if status == kernels.OK:
                 return
             where = f"IrDropSolver, array {first + k}"
             if status == kernels.BAD_CONDUCTANCE:
-                raise CircuitError(f"{where}: a conductance is negative or NaN; allowed are 0 (open) to inf
-                (short).")
+                raise CircuitError(f"{where}: a conductance is negative or NaN; allowed are 0 (open) to inf (short).")
             if status == kernels.BAD_VOLTAGE:
                 raise CircuitError(f"{where}: a voltage is not finite; give finite volts.")
             if status == kernels.NOT_CONVERGED:

@@ -35,8 +35,7 @@ def check_wires(where: str, transposed: bool, **resistances: float) -> Wires:
 def check_tolerance(where: str, tolerance: float) -> float:
     """Return the tolerance, or raise `CircuitError` if it is not in [1e-13, 1e-2]."""
     if not 1e-13 <= tolerance <= 1e-2:
-        raise CircuitError(f"{where}, tolerance: got {tolerance!r}; allowed is 1e-13 to 1e-2 of the largest
-        current.")
+        raise CircuitError(f"{where}, tolerance: got {tolerance!r}; allowed is 1e-13 to 1e-2.")
     return float(tolerance)
 
 

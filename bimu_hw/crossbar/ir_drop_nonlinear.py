@@ -1,11 +1,11 @@
-"""Exact currents of a crossbar with wire resistance and cells whose current is not proportional to their
-voltage.
+"""Exact currents of a crossbar with wire resistance and nonlinear cells.
 
 Newton's method around the linear solver: each cell is replaced by its tangent, a conductance and a current
 source in parallel, and the linear network is solved exactly. What is left over is how far each cell's current
 is off its tangent; for cells whose current rises with voltage, the sum of these mismatches bounds the change
 of all terminal currents together, by the same argument that certifies the linear solver, and the iteration
-stops on that bound. """
+stops on that bound.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bimu_hw.crossbar.ir_drop import Branches, IrDropResult, iteration_budget, not_converged
+from bimu_hw.crossbar.ir_drop import Branches, IrDropResult, not_converged
 from bimu_hw.crossbar.ir_drop_network import Floats, Network, check_tolerance
 from bimu_hw.errors import CircuitError
 from bimu_hw.kernels import ir_drop as kernels
+from bimu_hw.kernels.ir_drop_arrays import branches
 
 _MOST_STEPS = 60
 
@@ -30,7 +31,9 @@ class CellLaw(Protocol):
         """Return the currents [A] and their slopes [S], [wordline, bitline].
 
         `conductance` [S] is that of the cells at vanishing voltage, `volts` that across each cell, from word
-        line to bit line. """ ...
+        line to bit line.
+        """
+        ...
 
 
 def _parameter(where: str, values: ArrayLike, lowest: float, strictly: bool) -> Floats:
@@ -177,11 +180,9 @@ def _newton(network: Network, vector: Floats, law: CellLaw, tolerance: float, in
         kernels.factorise(tangent, wires, factors, work.carry)
         kernels.inject(vector, wires, factors, work.injected)
         kernels.inject_cells(offset, wires, factors, work)
-        if kernels.solve(0.5 * tolerance, iteration_budget(m, n), wires, factors, work, sensed) < 0:
+        if kernels.solve(0.5 * tolerance, kernels.iteration_budget(m, n), wires, factors, work, sensed) < 0:
             raise not_converged(network.where, tolerance, f"vector {index}")
-        kernels.branches(
-            tangent, vector, offset, wires, work.b, work.row, out.line_voltages, out.cell_currents
-        )
+        branches(tangent, vector, offset, wires, work.b, work.row, out.line_voltages, out.cell_currents)
         np.add(out.cell_currents, offset, out=out.cell_currents)
         reached = out.line_voltages - work.b
         current, slope = at(reached)

@@ -3,7 +3,8 @@
 There a short makes one node of a line and a node of a column, which line elimination cannot express. Modified
 nodal analysis can: the current of each short is an unknown of its own, and the matching equation says that
 its ends have the same voltage (Ho, Ruehli, Brennan, IEEE Trans. Circuits Syst. 22, 504, 1975). Such circuits
-are rare and small; this route is for being right, not for being fast. """
+are rare and small; this route is for being right, not for being fast.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,6 @@ from bimu_hw.kernels.bits import fill_normal, fill_uniform, fold
 from bimu_hw.kernels.elementary import fill_tanh_sech2
 from bimu_hw.kernels.programming import (
     accumulate_residue,
-    count_pulses,
     round_deterministic,
     round_stochastic,
     scale_levels,
@@ -40,7 +39,8 @@ def _fold(key, word):
 
 
 def event_key(base: np.uint64, event: int) -> np.uint64:
-    """Return the key of one event: `stream_key(seed, purpose, layer, event)` from the stream's key without the event."""
+    """Return the key of one event: `stream_key(seed, purpose, layer, event)` from the stream's key without the
+    event."""
     return np.uint64(_fold(base, np.uint64(event)))
 
 
@@ -57,8 +57,6 @@ class SynapseSpec:
     lam_max : float
         lam of the outermost levels.
     holds : {"read", "query", "until_rewritten"}
-    look_interval : float
-        Time between successive looks at a free-running sampling element, in seconds.
     columns : {"differential", "reference"}
         A weight is a pair of complementary cells, or one cell against a reference column halfway between its states.
     """
@@ -69,7 +67,6 @@ class SynapseSpec:
     residue_bits: int
     lam_max: float
     holds: str
-    look_interval: float
     columns: str
 
 
@@ -125,6 +122,10 @@ class SynapseArray:
         tanh lam.
     residue : float32[cell]
         Residue registers, in levels.
+    look_interval : float
+        Time between successive looks at the sampling elements in seconds; set by who knows time, infinite until then.
+    version : int
+        Counts changes of lam.
     """
 
     def __init__(
@@ -160,6 +161,8 @@ class SynapseArray:
         self._counts = np.zeros(n, np.float32)
         self._all = np.arange(n, dtype=np.int32)
         self._relaxed_ready = False
+        self.look_interval = float("inf")
+        self.version = 0
 
         def noise(purpose: Purpose) -> np.uint64:
             return stream_key(seeds.noise, purpose, layer)
@@ -174,11 +177,12 @@ class SynapseArray:
         sampler.fabricate(
             self.sampler_state, self.sampler_params, stream_key(seeds.fabrication, Purpose.FABRICATE_SAMPLER, layer)
         )
-        self.value_on, self.value_off = self._read_values(seeds)
+        self.value_middle, self.value_gain = self._read_values(seeds)
         self._program_initial(initial_lam, noise(Purpose.INITIAL_LAM))
 
     def _read_values(self, seeds: Seeds) -> tuple[FloatArray, FloatArray]:
-        """Draw what each cell contributes to a column sum at weight +1 and -1, in weight units."""
+        """Draw what each cell contributes to a column sum, middle + gain * weight, in weight units; 0 and 1
+        nominally."""
         costs = self.spec.sampler.costs
         spread = costs["g_spread"].value
         g_on, g_off = costs["g_on"].value, costs["g_off"].value
@@ -200,7 +204,8 @@ class SynapseArray:
             unit = (g_on - g_off) / 2.0
             on = 1.0 + spread * g_on * error_on / unit
             off = -1.0 + spread * g_off * error_off / unit
-        return on.reshape(self.shape).astype(np.float32), off.reshape(self.shape).astype(np.float32)
+        middle, gain = (on + off) / 2.0, (on - off) / 2.0
+        return middle.reshape(self.shape).astype(np.float32), gain.reshape(self.shape).astype(np.float32)
 
     def _program_initial(self, initial_lam: str, key: np.uint64) -> None:
         """Round the initial lam to levels; in residue mode the remainder starts the register."""
@@ -228,6 +233,7 @@ class SynapseArray:
         if not self._noisy:
             self.sampler.bias(self.sampler_state, self.lam, cells, self.sampler_params)
         self._relaxed_ready = False
+        self.version += 1
 
     def mean_weight(self) -> FloatArray:
         """Return tanh lam, float32[wordline, bitline]; computed when asked for after a change."""
@@ -264,7 +270,7 @@ class SynapseArray:
         if stream:
             key = event_key(key, np.uint64(2**63 + stream))
         self.sampler.sample(
-            self.sampler_state, self.sampler_params, key, self.spec.look_interval, out.reshape(out.shape[0], -1)
+            self.sampler_state, self.sampler_params, key, self.look_interval, out.reshape(out.shape[0], -1)
         )
 
     def program_request(
@@ -297,9 +303,7 @@ class SynapseArray:
         cells, counts = self._cells[:n], self._counts[:n]
         self.storage.pulse(self.state, cells, counts, self.params, grid, event_key(self._key_pulse, event), now)
         self._refresh(cells, now)
-        up, down = count_pulses(counts)
-        operations, slots_up, slots_down = write_operations(cells, counts, self.shape[1], tile_bitlines, write_columns)
-        return Programming(up, down, operations, slots_up, slots_down)
+        return Programming(*write_operations(cells, counts, grid.quantum == 1.0, self.shape[1], tile_bitlines, write_columns))
 
     def snapshot(self, now: float) -> dict[str, npt.NDArray[np.generic]]:
         """Return what a record keeps of this layer; changes nothing.

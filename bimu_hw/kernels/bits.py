@@ -2,7 +2,7 @@
 
 Two generators, for two needs:
 
-* `cell_bits`: a keyed hash of some ten 32-bit operations that LLVM turns into SIMD code, for Monte Carlo bits that are
+* `cell_bits`: a keyed hash of a dozen 32-bit operations that LLVM turns into SIMD code, for Monte Carlo bits that are
   drawn by the hundred thousand per query. For a fixed key it is a bijection of the cell number.
 * `philox`: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011), a
   generator that passes BigCrush, for device noise that is drawn by the pulse.
@@ -45,15 +45,17 @@ def key_halves(key):
 def cell_bits(key_low, key_high, cell):
     """Return 32 random bits of one cell (uint32) under a key given as two halves.
 
-    Two multiply-xorshift rounds (multipliers by Wellons' "hash-prospector" search, whose two-round functions have an
-    avalanche bias below 0.2 %), one half of the key going in before each. The halves come from `mix64`, so the keys
-    of two events are unrelated words.
+    Cell and low half run through a Weyl sequence (the golden-ratio multiplier, which a loop over cells does by
+    addition), then two multiply-xorshift rounds (multipliers by Wellons' "hash-prospector" search) with the high half
+    going in before the first. Without the Weyl step cells a power of two apart are correlated by up to 2 %; with the
+    high half in the last round, so are two keys of equal low half. The halves come from `mix64`, so the keys of two
+    events are unrelated words.
     """
-    x = _U32(_U32(cell) + key_low)
+    x = _U32(_U32(_U32(cell) + key_low) * _U32(0x9E3779B1))
     x = _U32(x ^ (x >> _U32(16)))
+    x = _U32(x ^ key_high)
     x = _U32(x * _U32(0x21F0AAAD))
     x = _U32(x ^ (x >> _U32(15)))
-    x = _U32(x + key_high)
     x = _U32(x * _U32(0xD35A2D97))
     return _U32(x ^ (x >> _U32(15)))
 

@@ -1,8 +1,9 @@
 """Elementary functions that vectorise: float32 exponential, logarithm, cosine, logistic and hyperbolic tangent.
 
 Numba from 0.62 on links no vector mathematics library, so `math.exp` in a loop is a scalar call. These branch-free
-versions stay within 2 units in the last place of float32 over the ranges given (tested) and compile to SIMD code.
-Method: argument reduction by powers of two (Cody and Waite 1980), then a polynomial.
+versions compile to SIMD code. Method: argument reduction by powers of two (Cody and Waite 1980), then a polynomial.
+Against float64 (tested) the exponential and the logarithm stay within 1.1 units in the last place, the cosine and the
+hyperbolic tangent within 2.4e-7 and 1.3e-7 absolutely, and the squared secant within 5 units in the last place.
 """
 
 from __future__ import annotations
@@ -62,17 +63,17 @@ def exp32(x):
     p = p * r + _F(1.6666665459e-1)
     p = p * r + _F(5.0000001201e-1)
     p = p * r * r + r + _F(1.0)
-    return p * _as_float(_I((_I(n) + _I(127)) << _I(23)))
+    return p * _as_float(_I((_I(n) + _I(127)) << _I(23)))  # type: ignore[call-arg]  # numba passes the context
 
 
 @inline
 def log32(x):
     """Return ln x for a positive, normal float32."""
-    bits = _as_int(x)
+    bits = _as_int(x)  # type: ignore[call-arg, var-annotated]
     # Bring the mantissa into [sqrt(1/2), sqrt(2)) so that the polynomial sees a small argument.
     shifted = _I(bits - _I(0x3F3504F3))
     exponent = _I(shifted >> _I(23))
-    mantissa = _as_float(_I(bits - _I(exponent << _I(23))))
+    mantissa = _as_float(_I(bits - _I(exponent << _I(23))))  # type: ignore[call-arg]
     f = mantissa - _F(1.0)
     z = f * f
     p = _F(7.0376836292e-2)
@@ -108,7 +109,10 @@ def cos_turn(turn):
 
 @inline
 def tanh_sech2(x):
-    """Return (tanh x, sech**2 x) for float32 x, the second without cancellation at large |x|."""
+    """Return (tanh x, sech**2 x) for float32 x, the second without cancellation at large |x|.
+
+    Near 0 the tangent's error is absolute, not relative.
+    """
     e = exp32(_F(-2.0) * abs(x))
     r = _F(1.0) / (_F(1.0) + e)
     t = (_F(1.0) - e) * r

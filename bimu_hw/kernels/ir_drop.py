@@ -1,5 +1,4 @@
-"""Exact currents of a resistive crossbar whose wires have resistance: line elimination and conjugate
-gradients.
+"""Exact currents of a crossbar whose wires have resistance: line elimination and conjugate gradients.
 
 The network. Line i is driven through `Wires.source` ohms into its cell 0 and runs through `Wires.line` ohms
 from cell to cell; its far end is open. Column j starts open at row 0, runs through `Wires.column` ohms from
@@ -30,8 +29,8 @@ and a short may be replaced by D = 1e18 / r, which differs from the limit by 1e-
 
 A certificate. S is an M-matrix, and current injected at a node leaves through the terminals once: a residual
 rho in Kirchhoff's law changes all terminal currents together by at most sum |rho|. A step z = P^-1 rho leaves
-the residual N z, and sum |N z| <= sum min(D, 2/r) |z|. The iteration stops on this bound, evaluated at the
-end with a residual computed afresh, not on an estimate.
+the residual N z. The iteration stops on the bound sum |N z|, evaluated at the end for a step computed afresh from
+b <- P^-1 (f + N b), again without a subtraction, and not on an estimate.
 
 All sums run in a fixed order (per column, then over columns): the bits depend on no thread count.
 """
@@ -55,8 +54,7 @@ _EPSILON = 2.0**-52
 
 
 class Wires(NamedTuple):
-    """Resistances in ohm: of a segment of a line, from source to cell 0, of a segment of a column, and to
-    ground."""
+    """Resistances [ohm]: of a segment of a line, source to cell 0, of a segment of a column, last cell to ground."""
 
     line: float
     source: float
@@ -67,9 +65,10 @@ class Wires(NamedTuple):
 class Factors(NamedTuple):
     """What one array's conductances leave behind, float64[line, column]."""
 
-    left: np.ndarray  #: share of a Norton current that passes a node and the segment behind it, from the
-    source right: np.ndarray  #: the same, towards the source cell: np.ndarray  #: conductance, shorts
-    replaced [S] share: np.ndarray  #: share of a current arriving on the line that leaves through the cell
+    left: np.ndarray  #: share of a Norton current that passes a node and the segment behind it, from the source
+    right: np.ndarray  #: the same, towards the source
+    cell: np.ndarray  #: conductance, shorts replaced [S]
+    share: np.ndarray  #: share of a current arriving on the line that leaves through the cell
     down: np.ndarray  #: share of a Norton current that passes a node of the column and the segment below
 
 
@@ -92,6 +91,11 @@ def allocate(n_lines: int, n_columns: int) -> tuple[Factors, Work]:
     arrays = [np.empty((n_lines, n_columns)) for _ in range(12)]
     row, carry = np.empty((6, n_columns)), np.empty(max(n_columns, _BLOCK))
     return Factors(*arrays[:5]), Work(*[*arrays[5:], row, carry])
+
+
+def iteration_budget(n_lines: int, n_columns: int) -> int:
+    """Return the iterations to allow a solve: many times what an array without shorts needs."""
+    return 10 * (n_lines + n_columns) + 500
 
 
 @jit
@@ -320,32 +324,36 @@ def _iterate(tolerance, floor, budget, wires, factors, work):
 
 @jit
 def _renew(wires, factors, work):
-    """Replace b by P^-1 (f + N b), leave that step in z, and return the bound of the certificate."""
+    """Replace b by P^-1 (f + N b), leave its residual, and return the residual's sum for the certificate."""
     residual, z, reached, b = work.residual, work.z, work.reached, work.b
     m, n = b.shape
-    largest = 2.0 / wires.line if wires.line > 0.0 else np.inf
     for i in range(0, m, 4):
         _spread(i, b, factors.cell, factors, work.row, reached)
     for i in range(m):
         for j in range(n):
             residual[i, j] = work.injected[i, j] + reached[i, j]
     _descend(residual, factors.down, work.carry, z)
-    bound = 0.0
-    size = work.row[4]
-    size[:] = 0.0
     for i in range(m - 1, -1, -1):
         _ascend_row(i, wires, factors.down, z)
-        row, cell = b[i], factors.cell[i]
         for j in range(n):
-            size[j] += min(cell[j], largest) * abs(z[i, j] - row[j])
-    for j in range(n):
-        bound += size[j]
-    for i in range(m):
-        for j in range(n):
-            step = z[i, j] - b[i, j]
+            reached[i, j] = z[i, j] - b[i, j]
             b[i, j] = z[i, j]
-            z[i, j] = step
-    return bound
+    for i in range(0, m, 4):
+        _spread(i, reached, factors.cell, factors, work.row, residual)
+    return _sum_of_sizes(residual, work.row[4])
+
+
+@jit
+def _sum_of_sizes(array, size):
+    """Return the sum of absolute values, column by column."""
+    size[:] = 0.0
+    for i in range(array.shape[0]):
+        for j in range(array.shape[1]):
+            size[j] += abs(array[i, j])
+    total = 0.0
+    for j in range(array.shape[1]):
+        total += size[j]
+    return total
 
 
 @jit
@@ -425,15 +433,8 @@ def solve(tolerance, budget, wires, factors, work, out):
             for j in range(n):
                 out[j] += injected[i, j]
         return 0
-    size = work.row[4]
-    size[:] = 0.0
-    for i in range(m):
-        for j in range(n):
-            work.residual[i, j] = injected[i, j]
-            size[j] += abs(injected[i, j])
-    floor = 0.0
-    for j in range(n):
-        floor += 8.0 * _EPSILON * size[j]
+    work.residual[:] = injected
+    floor = 8.0 * _EPSILON * _sum_of_sizes(injected, work.row[4])
     taken = 0
     worse = 0
     last = np.inf
@@ -446,123 +447,7 @@ def solve(tolerance, budget, wires, factors, work, out):
             largest = max(largest, abs(out[j]))
         if bound <= tolerance * largest + floor:
             return taken
-        # Rounding spoilt the recurrence of the residual: go on from the residual of the renewed b, which is N z.
+        # Rounding spoilt the recurrence of the residual: go on from the one that `_renew` left.
         worse = worse + 1 if bound > 0.5 * last else 0
         last = bound
-        for i in range(0, m, 4):
-            _spread(i, work.z, factors.cell, factors, work.row, work.residual)
     return -1
-
-
-@jit
-def source_currents(voltages, wires, factors, b, out):
-    """Fill the currents that the sources deliver, for given column voltages b.
-
-    Parameters
-    ----------
-    voltages : float64[line]
-    wires, factors : Wires, Factors
-    b : float64[line, column]
-    out : float64[line]
-        *Mutates* `out` [A].
-    """
-    m, n = b.shape
-    for i in range(m):
-        d, a, v = factors.cell[i], factors.right[i], b[i]
-        current = conductance = 0.0
-        for j in range(n - 1, 0, -1):
-            current = a[j] * (current + d[j] * v[j])
-            conductance = a[j] * (conductance + d[j])
-        flow = d[0] * (voltages[i] - v[0]) + conductance * voltages[i] - current
-        out[i] = flow / (1.0 + wires.source * (d[0] + conductance))
-
-
-@jit
-def solve_arrays(conductance, voltages, tolerance, budget, wires, factors, work, sensed, driven):
-    """Solve arrays one after the other, each for one or several vectors.
-
-    Parameters
-    ----------
-    conductance : float64[array, line, column]
-        In siemens; 0 is open, infinity a short. Any strides.
-    voltages : float64[array or 1, vector, line]
-        Of the sources [V].
-    tolerance, budget : float, int
-        See `solve`.
-    wires, factors, work : Wires, Factors, Work
-        *Mutates* `factors` and `work`: they are left as the last array and vector made them.
-    sensed : float64[array, vector, column]
-        *Mutates* `sensed` [A].
-    driven : float64[array, vector, line] or of size 0
-        *Mutates* `driven`: currents of the sources [A]; left out if its size is 0.
-
-    Returns
-    -------
-    int, int, int
-        `OK` or what was wrong, and with which array and vector; arrays and vectors after it are not solved.
-    """
-    n_vectors = voltages.shape[1]
-    for k in range(conductance.shape[0]):
-        status = factorise(conductance[k], wires, factors, work.carry)
-        if status != OK:
-            return status, k, 0
-        for v in range(n_vectors):
-            vector = voltages[min(k, voltages.shape[0] - 1), v]
-            if not np.isfinite(np.sum(np.abs(vector))):
-                return BAD_VOLTAGE, k, v
-            inject(vector, wires, factors, work.injected)
-            if solve(tolerance, budget, wires, factors, work, sensed[k, v]) < 0:
-                return NOT_CONVERGED, k, v
-            if driven.size > 0:
-                source_currents(vector, wires, factors, work.b, driven[k, v])
-    return OK, 0, 0
-
-
-@jit
-def branches(conductance, voltages, source, wires, b, row, out_volts, out_current):
-    """Fill the line voltages and cell currents that belong to given column voltages.
-
-    Parameters
-    ----------
-    conductance : float64[line, column]
-        As given to `factorise`.
-    voltages : float64[line]
-        Of the sources [V].
-    source : float64[line, column] or of size 0
-        Currents in parallel to the cells, from line to column [A].
-    wires : Wires
-    b : float64[line, column]
-        Column voltages [V].
-    row : float64[6, column]
-        Work space.
-    out_volts, out_current : float64[line, column]
-        *Mutates* both: line voltages [V], cell currents from line to column without `source` [A].
-    """
-    m, n = b.shape
-    r = wires.line
-    limit = SHORT / r if r > 0.0 else np.inf
-    left_conductance, left_current = row[0], row[1]
-    for i in range(m):
-        if wires.source == 0.0:
-            for j in range(n):
-                out_volts[i, j] = voltages[i]
-                out_current[i, j] = conductance[i, j] * (voltages[i] - b[i, j])
-            continue
-        u, c = 1.0 / wires.source, voltages[i] / wires.source
-        for j in range(n):
-            d = min(conductance[i, j], limit)
-            f = d * b[i, j] - (source[i, j] if source.size > 0 else 0.0)
-            left_conductance[j], left_current[j] = u, c
-            a = 1.0 / (1.0 + r * (u + d))
-            u, c = a * (u + d), a * (c + f)
-        u = c = 0.0
-        for j in range(n - 1, -1, -1):
-            d = min(conductance[i, j], limit)
-            s = source[i, j] if source.size > 0 else 0.0
-            # The line without this cell: a conductance to ground and a current, seen from the cell's node.
-            total = left_conductance[j] + u
-            current = left_current[j] + c - s
-            out_volts[i, j] = current / (total + d) + d / (total + d) * b[i, j]
-            out_current[i, j] = d / (total + d) * (current - total * b[i, j])
-            a = 1.0 / (1.0 + r * (u + d))
-            u, c = a * (u + d), a * (c + d * b[i, j] - s)

@@ -7,7 +7,8 @@ matrix
 
 and sends the current D (T_line + D)^-1 e_0 / source per volt of its source into them. The inverse of a
 tridiagonal matrix is semiseparable, so K is filled from running products along the line, again without a
-subtraction. """
+subtraction.
+"""
 
 from __future__ import annotations
 

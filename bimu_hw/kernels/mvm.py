@@ -29,7 +29,7 @@ def convert(value, step, code_min, code_max):
 
 
 @jit
-def forward_product(planes, plane_weight, weights, value_on, value_off, tile_rows, converter, partial, out):
+def forward_product(planes, plane_weight, weights, middle, gain, tile_rows, converter, partial, out):
     """Multiply inputs by sampled binary weights, word lines driven, bit lines sensed.
 
     Parameters
@@ -39,50 +39,47 @@ def forward_product(planes, plane_weight, weights, value_on, value_off, tile_row
     plane_weight : float32[plane]
     weights : int8[look, wordline, bitline]
         Sampled weights, -1 or +1; look = sample, or sample * n_plane + plane when every look draws anew.
-    value_on, value_off : float32[wordline, bitline]
-        What a cell contributes at weight +1 and -1; +1 and -1 without spread.
+    middle, gain : float32[wordline, bitline]
+        A cell contributes middle + gain * weight; 0 and 1 without spread.
     tile_rows : int
         Word lines per tile.
     converter : (float32 step, float32 code_min, float32 code_max)
-    partial : float32[plane, bitline]
+    partial : float32[sample, plane, bitline]
         Work space.
     out : float32[sample, bitline]
         Products. *Mutates* `partial`, `out`.
     """
     n_sample, n_out = out.shape
     n_plane = planes.shape[1]
-    n_in = value_on.shape[0]
+    n_in = gain.shape[0]
+    shared = planes.shape[0] == 1
     per_look = weights.shape[0] != n_sample
     step, code_min, code_max = converter
-    for s in range(n_sample):
-        row_of = planes[0] if planes.shape[0] == 1 else planes[s]
-        y = out[s]
-        for j in range(n_out):
-            y[j] = _F(0.0)
-        for start in range(0, n_in, tile_rows):
-            stop = min(start + tile_rows, n_in)
-            for p in range(n_plane):
-                acc = partial[p]
-                for j in range(n_out):
-                    acc[j] = _F(0.0)
-                w = weights[s * n_plane + p] if per_look else weights[s]
-                for i in range(start, stop):
-                    v = row_of[p, i]
+    out[:] = _F(0.0)
+    for start in range(0, n_in, tile_rows):
+        partial[:] = _F(0.0)
+        for i in range(start, min(start + tile_rows, n_in)):
+            centre = middle[i]
+            slope = gain[i]
+            for s in range(n_sample):
+                for p in range(n_plane):
+                    v = planes[0, p, i] if shared else planes[s, p, i]
                     if v != _F(0.0):
-                        wi = w[i]
-                        on = value_on[i]
-                        off = value_off[i]
+                        w = weights[s * n_plane + p, i] if per_look else weights[s, i]
+                        acc = partial[s, p]
                         for j in range(n_out):
-                            acc[j] += v * (on[j] if wi[j] > 0 else off[j])
+                            acc[j] += v * (centre[j] + slope[j] * _F(w[j]))
+        for s in range(n_sample):
+            y = out[s]
             for p in range(n_plane):
-                acc = partial[p]
+                acc = partial[s, p]
                 scale = plane_weight[p]
                 for j in range(n_out):
                     y[j] += scale * convert(acc[j], step, code_min, code_max)
 
 
 @jit
-def transposed_product(planes, plane_weight, weights, value_on, value_off, tile_columns, converter, partial, out):
+def transposed_product(planes, plane_weight, weights, middle, gain, tile_columns, converter, partial, out):
     """Multiply by the transpose of sampled binary weights, bit lines driven, word lines sensed: the backward read.
 
     Parameters
@@ -92,7 +89,7 @@ def transposed_product(planes, plane_weight, weights, value_on, value_off, tile_
         Per sample, since the gradient is scaled by its own largest element before it is cut into bits.
     weights : int8[look, wordline, bitline]
         As in `forward_product`.
-    value_on, value_off : float32[wordline, bitline]
+    middle, gain : float32[wordline, bitline]
     tile_columns : int
         Bit lines per tile.
     converter : (float32 step, float32 code_min, float32 code_max)
@@ -103,7 +100,7 @@ def transposed_product(planes, plane_weight, weights, value_on, value_off, tile_
     """
     n_sample, n_in = out.shape
     n_plane = planes.shape[1]
-    n_out = value_on.shape[1]
+    n_out = gain.shape[1]
     per_look = weights.shape[0] != n_sample
     step, code_min, code_max = converter
     for s in range(n_sample):
@@ -115,7 +112,7 @@ def transposed_product(planes, plane_weight, weights, value_on, value_off, tile_
                     wi = weights[s * n_plane + p, i] if per_look else weights[s, i]
                     acc = _F(0.0)
                     for j in range(start, stop):
-                        acc += planes[s, p, j] * (value_on[i, j] if wi[j] > 0 else value_off[i, j])
+                        acc += planes[s, p, j] * (middle[i, j] + gain[i, j] * _F(wi[j]))
                     partial[p] = acc
                 for p in range(n_plane):
                     total += plane_weight[s, p] * convert(partial[p], step, code_min, code_max)

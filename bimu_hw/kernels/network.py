@@ -182,3 +182,63 @@ def all_zero(x):
         if x[i] != _F(0.0):
             return False
     return True
+
+
+@jit
+def query_uncertainty(logits):
+    """Return the uncertainties of one query and its prediction.
+
+    Parameters
+    ----------
+    logits : float32[sample, class]
+
+    Returns
+    -------
+    tuple of (float, float, float, int, int)
+        Aleatoric, epistemic and predictive uncertainty in bits; number of samples that disagree with the soft vote
+        argmax_c mean_s softmax(softmax(z_s)); prediction, argmax_c mean_s log_softmax(z_s). Ties go to the lower class.
+    """
+    n_sample, n = logits.shape
+    probability = np.empty(n)
+    mean = np.zeros(n)
+    score = np.zeros(n)
+    vote = np.zeros(n)
+    aleatoric = 0.0
+    for s in range(n_sample):
+        top = np.float64(logits[s, 0])
+        for c in range(n):
+            top = max(top, np.float64(logits[s, c]))
+        total = 0.0
+        for c in range(n):
+            probability[c] = math.exp(logits[s, c] - top)
+            total += probability[c]
+        log_total = math.log(total)
+        again = 0.0
+        for c in range(n):
+            p = probability[c] / total
+            mean[c] += p / n_sample
+            score[c] += logits[s, c] - top - log_total
+            if p > 0.0:
+                aleatoric -= p * math.log2(p) / n_sample
+            probability[c] = math.exp(p)
+            again += probability[c]
+        for c in range(n):
+            vote[c] += probability[c] / again
+    predictive = 0.0
+    prediction = 0
+    chosen = 0
+    for c in range(n):
+        if mean[c] > 0.0:
+            predictive -= mean[c] * math.log2(mean[c])
+        if score[c] > score[prediction]:
+            prediction = c
+        if vote[c] > vote[chosen]:
+            chosen = c
+    disagreement = 0
+    for s in range(n_sample):
+        best = 0
+        for c in range(n):
+            if logits[s, c] > logits[s, best]:
+                best = c
+        disagreement += best != chosen
+    return aleatoric, predictive - aleatoric, predictive, disagreement, prediction

@@ -21,27 +21,37 @@ from bimu_hw.kernels.bits import cell_bits, centred_uniform, key_halves
 
 _F = np.float32
 _U32 = np.uint32
-_BLOCK = 64
+_BLOCK = 512
 
 
 @inline
-def _collect(counts, start, stop, found, cells, packed):
-    """Append the non-zero counts of one block to the list; blocks of none or all non-zero take a fast path."""
-    n = 0
-    for c in range(start, stop):
-        n += counts[c] != _F(0.0)
-    if n == stop - start:
+def _collect(work, cells, counts):
+    """Write the non-zero entries of `work` as a list; return its length.
+
+    Dense and empty stretches, the common cases, are recognised by a vectorised count.
+    """
+    size = work.size
+    total = 0
+    for c in range(size):
+        total += work[c] != _F(0.0)
+    if total == size:
+        for c in range(size):
+            cells[c] = c
+            counts[c] = work[c]
+        return size
+    found = 0
+    for start in range(0, size, _BLOCK):
+        stop = min(start + _BLOCK, size)
+        busy = False
         for c in range(start, stop):
-            cells[found + c - start] = c
-            packed[found + c - start] = counts[c]
-    elif n > 0:
-        k = found
-        for c in range(start, stop):
-            if counts[c] != _F(0.0):
-                cells[k] = c
-                packed[k] = counts[c]
-                k += 1
-    return found + n
+            busy |= work[c] != _F(0.0)
+        if busy:
+            for c in range(start, stop):
+                if work[c] != _F(0.0):
+                    cells[found] = c
+                    counts[found] = work[c]
+                    found += 1
+    return found
 
 
 @jit
@@ -60,14 +70,10 @@ def round_deterministic(request, inverse_step, quantum, work, cells, counts):
     counts : float32[cell]
         The list. *Mutates* `work`, `cells`, `counts`.
     """
-    found = 0
-    inverse_quantum = _F(1.0) / quantum
-    for start in range(0, request.size, _BLOCK):
-        stop = min(start + _BLOCK, request.size)
-        for c in range(start, stop):
-            work[c] = np.rint(request[c] * inverse_step * inverse_quantum) * quantum
-        found = _collect(work, start, stop, found, cells, counts)
-    return found
+    scale = inverse_step / quantum
+    for c in range(request.size):
+        work[c] = np.rint(request[c] * scale) * quantum
+    return _collect(work, cells, counts)
 
 
 @jit
@@ -81,16 +87,12 @@ def round_stochastic(request, inverse_step, quantum, key, work, cells, counts):
     key : uint64
         Key of this layer and update.
     """
-    found = 0
-    inverse_quantum = _F(1.0) / quantum
+    scale = inverse_step / quantum
     low, high = key_halves(key)
-    for start in range(0, request.size, _BLOCK):
-        stop = min(start + _BLOCK, request.size)
-        for c in range(start, stop):
-            u = centred_uniform(cell_bits(low, high, _U32(c)))
-            work[c] = np.floor(request[c] * inverse_step * inverse_quantum + u) * quantum
-        found = _collect(work, start, stop, found, cells, counts)
-    return found
+    for c in range(request.size):
+        u = centred_uniform(cell_bits(low, high, _U32(c)))
+        work[c] = np.floor(request[c] * scale + u) * quantum
+    return _collect(work, cells, counts)
 
 
 @jit
@@ -106,19 +108,14 @@ def accumulate_residue(request, inverse_step, quantum, register_step, residue, w
     residue : float32[cell]
         What was asked for and not yet sent, in levels, within half a level. *Mutates* `residue`.
     """
-    found = 0
+    scale = inverse_step / register_step
     inverse_quantum = _F(1.0) / quantum
-    inverse_register = _F(1.0) / register_step
-    for start in range(0, request.size, _BLOCK):
-        stop = min(start + _BLOCK, request.size)
-        for c in range(start, stop):
-            asked = np.rint(request[c] * inverse_step * inverse_register) * register_step
-            total = residue[c] + asked
-            sent = np.rint(total * inverse_quantum) * quantum
-            residue[c] = total - sent
-            work[c] = sent
-        found = _collect(work, start, stop, found, cells, counts)
-    return found
+    for c in range(request.size):
+        total = residue[c] + np.rint(request[c] * scale) * register_step
+        sent = np.rint(total * inverse_quantum) * quantum
+        residue[c] = total - sent
+        work[c] = sent
+    return _collect(work, cells, counts)
 
 
 @jit
@@ -134,60 +131,57 @@ def scale_levels(level, step, cells, lam):
 
 
 @jit
-def count_pulses(counts):
-    """Return the numbers of pulses up and down in a list, each event counting at least one pulse."""
-    up = 0
-    down = 0
-    for n in range(counts.size):
-        c = counts[n]
-        whole = max(np.int64(1), np.int64(min(abs(c), _F(1e9)) + _F(0.5)))
-        if c > _F(0.0):
-            up += whole
-        else:
-            down += whole
-    return up, down
-
-
-@jit
-def write_operations(cells, counts, n_bitlines, tile_bitlines, write_columns):
-    """Count the row-wise write operations of a pulse list and the pulse slots they take.
+def write_operations(cells, counts, whole, n_bitlines, tile_bitlines, write_columns):
+    """Count the pulses of a list, the row-wise write operations that send them, and the pulse slots these take.
 
     Cells of one word line whose bit lines lie in the same group of `write_columns` neighbours of one tile are written
     together: first all that go up, as many slots as the largest count among them, then all that go down. Groups
-    follow each other.
+    follow each other. On a continuous element every change is one pulse of one slot.
 
     Parameters
     ----------
     cells : int32[n]
         Ascending, in [wordline, bitline] order.
     counts : float32[n]
+    whole : bool
+        Whether counts are whole numbers of pulses.
     n_bitlines, tile_bitlines, write_columns : int
 
     Returns
     -------
     tuple of int
-        Write operations, pulse slots up, pulse slots down.
+        Pulses up, pulses down, write operations, pulse slots up, pulse slots down.
     """
-    groups = np.int64(0)
+    pulses_up = np.int64(0)
+    pulses_down = np.int64(0)
+    operations = np.int64(0)
     slots_up = np.int64(0)
     slots_down = np.int64(0)
-    last = np.int64(-1)
-    up = np.int64(0)
-    down = np.int64(0)
-    for n in range(cells.size):
-        column = np.int64(cells[n]) % n_bitlines
-        group = (column // tile_bitlines) * tile_bitlines + (column % tile_bitlines) // write_columns
-        word = (np.int64(cells[n]) // n_bitlines) * n_bitlines + group
-        if word != last:
-            slots_up += up
-            slots_down += down
-            up = np.int64(0)
-            down = np.int64(0)
-            groups += 1
-            last = word
-        whole = max(np.int64(1), np.int64(min(abs(counts[n]), _F(1e9)) + _F(0.5)))
-        if counts[n] > _F(0.0):
-            up = max(up, whole)
-        else:
-            down = max(down, whole)
-    return groups, slots_up + up, slots_down + down
+    n = 0
+    while n < cells.size:
+        cell = np.int64(cells[n])
+        row_start = cell - cell % n_bitlines
+        tile_start = row_start + ((cell - row_start) // tile_bitlines) * tile_bitlines
+        group_end = tile_start + ((cell - tile_start) // write_columns + 1) * write_columns
+        group_end = min(group_end, tile_start + tile_bitlines, row_start + n_bitlines)
+        # An unbroken run, as in dense updates, is found without a search: the list is ascending and unique.
+        stop = n + (group_end - cell)
+        if stop > cells.size or cells[stop - 1] != group_end - 1:
+            stop = n + 1
+            while stop < cells.size and cells[stop] < group_end:
+                stop += 1
+        up, down, sum_up, sum_down = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
+        for k in range(n, stop):
+            pulses = np.int32(abs(counts[k]) + _F(0.5)) if whole else np.int32(1)
+            is_up = np.int32(counts[k] > _F(0.0))
+            up = max(up, pulses * is_up)
+            down = max(down, pulses * (np.int32(1) - is_up))
+            sum_up += pulses * is_up
+            sum_down += pulses * (np.int32(1) - is_up)
+        operations += 1
+        slots_up += up
+        slots_down += down
+        pulses_up += sum_up
+        pulses_down += sum_down
+        n = stop
+    return pulses_up, pulses_down, operations, slots_up, slots_down

@@ -37,8 +37,8 @@ def _sample_keys(key, n_sample):
 
 
 @jit
-def relaxed_forward(x, mean, key, tile_rows, partial, slope, out):
-    """Multiply inputs by freshly drawn relaxed weights.
+def relaxed_forward(x, mean, key, first, last, tile_rows, partial, slope, out):
+    """Multiply inputs by freshly drawn relaxed weights, for samples `first` to `last` - 1.
 
     Parameters
     ----------
@@ -48,6 +48,8 @@ def relaxed_forward(x, mean, key, tile_rows, partial, slope, out):
         Mean weights, tanh lam.
     key : uint64
         Key of this layer and event; folded with the sample index.
+    first, last : int
+        Range of samples.
     tile_rows : int
         Word lines per tile: partial sums are formed tile by tile, as the hardware does.
     partial : float32[sample, bitline]
@@ -58,15 +60,14 @@ def relaxed_forward(x, mean, key, tile_rows, partial, slope, out):
         Products. *Mutates* `partial`, `slope`, `out`.
     """
     n_in, n_out = mean.shape
-    n_sample = out.shape[0]
     shared = x.shape[0] == 1
-    low, high = _sample_keys(key, n_sample)
-    out[:] = _F(0.0)
+    low, high = _sample_keys(key, last)
+    out[first:last] = _F(0.0)
     for start in range(0, n_in, tile_rows):
-        partial[:] = _F(0.0)
+        partial[first:last] = _F(0.0)
         for i in range(start, min(start + tile_rows, n_in)):
             m = mean[i]
-            for s in range(n_sample):
+            for s in range(first, last):
                 xi = x[0, i] if shared else x[s, i]
                 if xi != _F(0.0):
                     base = _U32(_U32(i * n_out) + low[s])
@@ -77,7 +78,7 @@ def relaxed_forward(x, mean, key, tile_rows, partial, slope, out):
                         w = _relaxed_weight(cell_bits(base, top, _U32(j)), m[j])
                         row[j] += xi * w
                         slope_row[j] = _F(1.0) - w * w
-        for s in range(n_sample):
+        for s in range(first, last):
             for j in range(n_out):
                 out[s, j] += partial[s, j]
 

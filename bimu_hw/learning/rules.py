@@ -36,12 +36,14 @@ class Bimu:
     #: What the relaxed gradient adds to 1 - w**2.
     epsilon = 0.0
 
-    def request(self, layer: int, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray) -> None:
-        """Write the asked change of lam (all arrays flat float32[cell])."""
+    def request(
+        self, layer: int, part: slice, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray
+    ) -> None:
+        """Write the asked change of lam for a part of a layer's cells (all arrays flat float32[cell])."""
         f = np.float32
         bimu_request(
-            lam, gradient, f(through_weight), f(self.lr), f(1.0 / self.lr_max), f(self.likelihood_multiplier),
-            f(self.kl_multiplier), f(1.0 / self.memory_window), out,
+            lam[part], gradient[part], f(through_weight), f(self.lr), f(1.0 / self.lr_max), f(self.likelihood_multiplier),
+            f(self.kl_multiplier), f(1.0 / self.memory_window), out[part],
         )  # fmt: skip
 
     def end_task(self, lams: list[FloatArray]) -> None:
@@ -65,15 +67,23 @@ class BayesBinn:
     operations = (4, 2)
     epsilon = 1e-7
 
-    def request(self, layer: int, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray) -> None:
-        """Write the asked change of lam (all arrays flat float32[cell])."""
+    def request(
+        self, layer: int, part: slice, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray
+    ) -> None:
+        """Write the asked change of lam for a part of a layer's cells (all arrays flat float32[cell])."""
         while len(self.lam_prior) <= layer:
             self.lam_prior.append(np.zeros(0, np.float32))
         if self.lam_prior[layer].size != lam.size:
             self.lam_prior[layer] = np.zeros_like(lam)
         f = np.float32
         bayesbinn_request(
-            lam, gradient, f(through_weight), f(self.lr), f(self.prior_strength), self.lam_prior[layer], out
+            lam[part],
+            gradient[part],
+            f(through_weight),
+            f(self.lr),
+            f(self.prior_strength),
+            self.lam_prior[layer][part],
+            out[part],
         )
 
     def end_task(self, lams: list[FloatArray]) -> None:

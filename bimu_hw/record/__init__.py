@@ -1,5 +1,6 @@
 """The record of a run: one schema, a writer and a reader. The only floor below the runs that knows xarray."""
 
+from bimu_hw.record.disk import write_run
 from bimu_hw.record.reader import RUN_FILE, open_run
 from bimu_hw.record.schema import (
     SCHEMA_VERSION,
@@ -12,7 +13,7 @@ from bimu_hw.record.schema import (
     layer_variables,
     validate,
 )
-from bimu_hw.record.writer import ResourceUse, RunRecorder, write_run
+from bimu_hw.record.writer import ResourceUse, RunRecorder
 
 __all__ = [
     "RUN_FILE",

@@ -1,7 +1,7 @@
 """The one schema of a run: every variable, once, with dimensions, type, units and meaning.
 
-The tables below drive allocation, validation, ``bimu-hw describe`` and the page of the documentation. A storage model adds its own
-recorded state to the groups ``/layer_k`` through its declaration; nothing else enters a record.
+The tables below drive allocation, validation, ``bimu-hw describe`` and the page of the documentation. A device model
+adds its own recorded state to the groups ``/layer_k`` through its declaration; nothing else enters a record.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from bimu_hw.devices import FAULTS, SamplerModel, StateVar, StorageModel
 from bimu_hw.errors import SchemaError, did_you_mean
@@ -69,6 +70,15 @@ class Var:
             attrs["flag_values"] = np.array(list(self.flags.values()), self.dtype)
             attrs["flag_meanings"] = " ".join(self.flags)
         return attrs
+
+    def cast(self, value: npt.ArrayLike, where: str) -> npt.NDArray[Any]:
+        """Return a value as an array of the variable's type; raise `SchemaError` if it is of another kind."""
+        if self.dtype == "str":
+            return np.asarray(value, object)
+        array = np.asanyarray(value)
+        if array.size and array.dtype != np.bool_ and not np.can_cast(array.dtype, self.dtype, "same_kind"):
+            raise SchemaError(f"{where}: has type {array.dtype}; expected {self.dtype}.")
+        return array.astype(self.dtype, copy=False)
 
 
 @dataclass(frozen=True)
@@ -129,7 +139,7 @@ VARIABLES = (
     Var("example", _L, _SNAPSHOT, "int64", "1", "examples of the stream before the snapshot", coord=True),
     Var("tick", _L, _SNAPSHOT, "int64", "ps", "time of the snapshot", coord=True),
     Var("task", _L, _SNAPSHOT, "int32", "1", "index of the task", coord=True),
-    Var("level", _L, _CELL, "float32", "1", "centred level of the storage element"),
+    Var("level", _L, _CELL, "float32", "1", "level of the storage element, counted from 0; lam where it is continuous"),
     Var("lam", _L, _CELL, "float32", "1", "natural parameter stored by the device"),
     Var("mean_weight", _L, _CELL, "float32", "1", "mean of the binary weight, tanh(lam)"),
     Var("plasticity", _L, _CELL, "float32", "1", "variance of the binary weight, sech(lam)**2"),
@@ -257,7 +267,7 @@ def check_provenance(attrs: Mapping[str, Any]) -> None:
     _check_attrs(clean_attrs(attrs), tuple(a for a in ROOT_ATTRS if a.written_by == "caller"))
 
 
-def _check_attrs(attrs: Mapping[str, Any], wanted: tuple[Attr, ...]) -> None:
+def _check_attrs(attrs: Mapping[Any, Any], wanted: tuple[Attr, ...]) -> None:
     for attr in wanted:
         if attr.name not in attrs:
             raise SchemaError(f"attribute {attr.name!r} ({attr.meaning}): missing; add it to the run's provenance.")
@@ -312,14 +322,14 @@ def _check_group(group: str, dataset: xr.Dataset, variables: Mapping[str, Var]) 
         _check_variable(f"{group}/{name}", dataset.variables[name], var)
         if var.coord != (name in dataset.coords):
             raise SchemaError(f"{group}/{name}: expected {'a coordinate' if var.coord else 'a data variable'}.")
-    for name in set(dataset.variables) - set(variables):
+    for name in {str(n) for n in dataset.variables} - set(variables):
         if not re.fullmatch(r"/layer_\d+", group):
-            raise SchemaError(f"{group}/{name}: not in the schema. {did_you_mean(str(name), variables)}")
+            raise SchemaError(f"{group}/{name}: not in the schema. {did_you_mean(name, variables)}")
         found = dataset.variables[name]
         units, long_name = (found.attrs.get(key) for key in ("units", "long_name"))
         if not units or not long_name:
             raise SchemaError(f"{group}/{name}: a model's own variable needs the attributes units and long_name.")
-        own = Var(str(name), _L, (*_CELL, "device"), str(found.dtype), units, long_name)
+        own = Var(name, _L, (*_CELL, "device"), str(found.dtype), units, long_name)
         _check_variable(f"{group}/{name}", found, own)
 
 
@@ -331,42 +341,43 @@ def _check_variable(where: str, found: xr.Variable, var: Var) -> None:
     if not good:
         raise SchemaError(f"{where}: has type {found.dtype}; expected {var.dtype}.")
     for key, value in var.attrs.items():
-        if not np.array_equal(found.attrs.get(key), value):
+        if key not in found.attrs or not np.array_equal(found.attrs[key], value):
             raise SchemaError(f"{where}: has {key} {found.attrs.get(key)!r}; expected {value!r}.")
 
 
-def _rows() -> list[tuple[str, list[tuple[str, ...]]]]:
-    groups = dict.fromkeys(v.group for v in VARIABLES)
-    titles = {_Q: "/queries", _L: "/layer_0, /layer_1, ...", _T: _T, _A: _A, _R: _R}
-    return [
-        (titles[group], [
-            (v.name + (" *" if v.coord else ""), ", ".join(v.dims) or "-", v.dtype, v.units or "-", v.aggregate or "-",
-             v.long_name + (f": {', '.join(f'{c} = {n}' for n, c in v.flags.items())}" if v.flags else ""))
-            for v in VARIABLES if v.group == group
-        ])
-        for group in groups
-    ]  # fmt: skip
-
-
-_HEAD = ("variable", "dimensions", "type", "units", "aggregate", "meaning")
-_ATTR_HEAD = ("attribute", "type", "meaning")
 _NOTES = (
     "A star marks a coordinate. A dimension device exists only where a cell is a pair.",
     "Above record.per_query_limit queries, a row of /queries stands for the queries_per_row consecutive queries whose "
     "sum, mean, first or last value the column aggregate names; variables without one are then left out.",
-    "A storage model's own recorded state joins /layer_k under its name, a sampling model's as sampler_<name>.",
+    "A storage model's own recorded state joins /layer_k under its name, a sampling model's with the prefix sampler_.",
     "Text has no units.",
 )
 
 
+def _tables() -> list[tuple[str, list[tuple[str, ...]]]]:
+    """Return title and rows of each group's table; the first row is the head."""
+    attrs: list[tuple[str, ...]] = [("attribute", "type", "meaning")]
+    attrs += [(a.name, a.type, a.meaning) for a in ROOT_ATTRS]
+    tables = [("/", attrs)]
+    for group in dict.fromkeys(v.group for v in VARIABLES):
+        rows: list[tuple[str, ...]] = [("variable", "dimensions", "type", "units", "meaning", "aggregate")]
+        for v in group_variables(group).values():
+            flags = f": {', '.join(f'{code} = {name}' for name, code in v.flags.items())}" if v.flags else ""
+            name = v.name + (" *" if v.coord else "")
+            dims, units, aggregate = ", ".join(v.dims) or "-", v.units or "-", v.aggregate or "-"
+            rows.append((name, dims, v.dtype, units, v.long_name + flags, aggregate))
+        if group != _Q:
+            rows = [row[:-1] for row in rows]
+        tables.append(("/layer_0, /layer_1, ..." if group == _L else group, rows))
+    return tables
+
+
 def describe() -> str:
     """Return the schema as a text table."""
-    parts = [f"bimu-hw run, schema version {SCHEMA_VERSION}", *_NOTES]
-    attrs = [(a.name, a.type, a.meaning) for a in ROOT_ATTRS]
-    for title, head, rows in (("/", _ATTR_HEAD, attrs), *((t, _HEAD, r) for t, r in _rows())):
-        table = [head, *rows]
-        widths = [max(len(row[i]) for row in table) for i in range(len(head))]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in table]
+    parts = [f"The record of a run, schema version {SCHEMA_VERSION}", *_NOTES]
+    for title, rows in _tables():
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         parts.append("\n".join(["", title, *("  " + line for line in lines)]))
     return "\n".join(parts) + "\n"
 
@@ -374,11 +385,8 @@ def describe() -> str:
 def describe_markdown() -> str:
     """Return the schema as a page of the documentation, in Markdown."""
     parts = [f"# The record of a run\n\nSchema version {SCHEMA_VERSION}.", *_NOTES]
-    attrs = [(f"`{a.name}`", a.type, a.meaning) for a in ROOT_ATTRS]
-    groups = [(t, _HEAD, [(f"`{r[0].removesuffix(' *')}`{' *' if r[0].endswith(' *') else ''}", *r[1:]) for r in rows])
-              for t, rows in _rows()]  # fmt: skip
-    for title, head, rows in (("/", _ATTR_HEAD, attrs), *groups):
-        table = [head, ("---",) * len(head), *rows]
-        heading = ", ".join(f"`{part}`" for part in title.split(", "))
-        parts.append("\n".join([f"## {heading}", "", *("| " + " | ".join(row) + " |" for row in table)]))
+    for title, (head, *rows) in _tables():
+        table = (head, ("---",) * len(head), *rows)
+        lines = ["| " + " | ".join(row).replace("*", "\\*") + " |" for row in table]
+        parts.append("\n".join([f"## `{title}`", "", *lines]))
     return "\n\n".join(parts) + "\n"

@@ -7,134 +7,69 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import PrivateAttr, ValidationError
 
 from bimu_hw.cards import Card
-from bimu_hw.errors import ScenarioError
 from bimu_hw.learning.policies import LabelPolicy, policy_from_spec
-from bimu_hw.presets import PRESETS, RULE_PARAMETERS
+from bimu_hw.presets import RULE_PARAMETERS
 from bimu_hw.random import check_seed
-from bimu_hw.scenario import tables
-from bimu_hw.scenario.devices import LoadedCards, load_cards
+from bimu_hw.scenario.cards import LoadedCards, load_cards
+from bimu_hw.scenario.checks import POLICY_KEYS, check_and_fill, idle_keys
 from bimu_hw.scenario.reading import Source, apply_overrides, explain, read_toml
-from bimu_hw.scenario.rules import POLICY_KEYS, check, fill, idle_keys
+from bimu_hw.scenario.tables import ScenarioFile
 
-SEED_NAMES = ("fabrication", "noise", "data")
+_SEEDS = ("fabrication", "noise", "data")
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """One run, fully described. Made by `load_scenario` or `make_scenario`, which check it.
+class Scenario(ScenarioFile):
+    """One run, fully described: the tables of its file with every default filled in, and its cards.
 
-    Attributes
-    ----------
-    name : str
-        The file's name without its ending.
-    folder : Path
-        The folder that relative paths in the scenario start from.
-    tables : ScenarioFile
-        All tables with presets and dependent defaults filled in; the properties below are its parts.
-    storage_card, sampler_card, component_card : Card
-        With the scenario's own values in place.
+    Made by `load_scenario` or `make_scenario`, which check it. All quantities are SI.
     """
 
-    name: str
-    folder: Path
-    tables: tables.ScenarioFile
-    storage_card: Card
-    sampler_card: Card
-    component_card: Card
+    _name: str = PrivateAttr()
+    _folder: Path = PrivateAttr()
+    _cards: LoadedCards = PrivateAttr()
 
     @property
-    def title(self) -> str:
-        """One line that says what is run."""
-        return self.tables.title
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self._name
 
     @property
-    def claim(self) -> str:
-        """What the scenario shows."""
-        return self.tables.claim
+    def folder(self) -> Path:
+        """The folder that relative paths in the scenario start from."""
+        return self._folder
 
     @property
-    def seeds(self) -> tables.Seeds:
-        """The three seeds."""
-        return self.tables.seeds
+    def storage_card(self) -> Card:
+        """Storage card, with the scenario's own values in place."""
+        return self._cards.storage
 
     @property
-    def stream(self) -> tables.Stream:
-        """Task stream."""
-        return self.tables.stream
+    def sampler_card(self) -> Card:
+        """Sampling card, with the scenario's own values in place."""
+        return self._cards.sampler
 
     @property
-    def network(self) -> tables.Network:
-        """Network."""
-        return self.tables.network
+    def component_card(self) -> Card:
+        """Component card, with the scenario's own values in place."""
+        return self._cards.components
 
     @property
-    def learning(self) -> tables.Learning:
-        """Learning rule."""
-        return self.tables.learning
-
-    @property
-    def labels(self) -> tables.Labels:
-        """Label policy and oracle."""
-        return self.tables.labels
-
-    @property
-    def device(self) -> tables.Device:
-        """Storage and sampling elements."""
-        return self.tables.device
-
-    @property
-    def crossbar(self) -> tables.Crossbar:
-        """Tiles and converters."""
-        return self.tables.crossbar
-
-    @property
-    def components(self) -> tables.Components:
-        """Circuits around the arrays."""
-        return self.tables.components
-
-    @property
-    def accelerator(self) -> tables.Accelerator:
-        """Arrivals, queue and programming."""
-        return self.tables.accelerator
-
-    @property
-    def evaluation(self) -> tables.Evaluation:
-        """Accuracy on the test set."""
-        return self.tables.evaluation
-
-    @property
-    def record(self) -> tables.Record:
-        """What is recorded."""
-        return self.tables.record
-
-    @property
-    def run(self) -> tables.Run:
-        """Computer."""
-        return self.tables.run
-
-    @property
-    def expect(self) -> tuple[tables.Expect, ...]:
-        """Numbers the run must hit."""
-        return self.tables.expect
+    def n_levels(self) -> int:
+        """Number of levels of the storage element; 0 for a continuous one."""
+        return int(self.storage_card.params["n_levels"].value)
 
     @property
     def dataset(self) -> str | Path:
         """The data set as `bimu_hw.learning.data.load_dataset` takes it: a name, or a path that leads there."""
         given = self.stream.dataset
         return self.folder / given if given.lower().endswith(".npz") else given
-
-    @property
-    def n_levels(self) -> int:
-        """Number of levels of the storage element; 0 for a continuous one."""
-        return int(self.storage_card.params["n_levels"].value)
 
     @property
     def rule_parameters(self) -> dict[str, float]:
@@ -147,37 +82,45 @@ class Scenario:
         return policy_from_spec(self.labels.policy, **{name: getattr(self.labels, key) for name, key in keys.items()})
 
     def resolved(self) -> dict[str, Any]:
-        """Return every value that has an effect, SI, as JSON can hold it.
+        """Return every value that has an effect, in SI, as JSON can hold it.
 
-        Keys that the other keys leave without effect are left out; cards appear with all their values, so that
-        ``device.storage_params`` and its like are in there too.
+        Keys without effect in this scenario are left out. In place of the overrides of card values it has ``cards``:
+        every value of the three cards.
         """
-        content = self.tables.model_dump(mode="json", exclude={"device": {"storage_params", "sampler_params"},
-                                                               "components": {"params"}})  # fmt: skip
-        for table, key in idle_keys(self.tables, self.n_levels):
+        content = self.model_dump(mode="json")
+        del content["device"]["storage_params"], content["device"]["sampler_params"], content["components"]["params"]
+        for table, key in idle_keys(self, self.n_levels):
             content[table].pop(key, None)
-        content["cards"] = {
-            "storage": _card_values(self.storage_card),
-            "sampler": _card_values(self.sampler_card),
-            "components": _card_values(self.component_card),
-        }
-        return content
+        cards = {"storage": self.storage_card, "sampler": self.sampler_card, "components": self.component_card}
+        return {**content, "cards": {role: _card_values(card) for role, card in cards.items()}}
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 (hexadecimal) of what is computed: `resolved` without title, claim and expectations."""
-        content = self.resolved()
-        for words in ("title", "claim", "expect"):
-            del content[words]
+        """SHA-256 (hexadecimal) of what is computed: `resolved` without title, claim, expectations and ``[run]``."""
+        content = {k: v for k, v in self.resolved().items() if k not in ("title", "claim", "expect", "run")}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def run_name(self) -> str:
-        """Default name of the run's folder: file name, eight digits of the hash, seeds."""
-        seeds = [getattr(self.seeds, name) for name in SEED_NAMES]
-        words = [str(seeds[0])] if len(set(seeds)) == 1 else [str(seed) for seed in seeds]
-        return f"{self.name}-{self.hash[:8]}-s{'.'.join(words)}"
+        """Default name of the run's folder: the scenario's name, eight digits of its hash, its seeds."""
+        seeds = [getattr(self.seeds, name) for name in _SEEDS]
+        shown = seeds[:1] if len(set(seeds)) == 1 else seeds
+        return f"{self.name}-{self.hash[:8]}-s{'.'.join(str(seed) for seed in shown)}"
+
+
+def _card_values(card: Card) -> dict[str, Any]:
+    sections = {"params": card.params, "costs": card.costs}
+    return {
+        "name": card.name,
+        "model": card.model,
+        "digest": card.digest,
+        # JSON has no infinity; a card may (an endurance without limit).
+        **{
+            section: {k: fact.value if math.isfinite(fact.value) else str(fact.value) for k, fact in facts.items()}
+            for section, facts in sections.items()
+        },
+    }
 
 
 def load_scenario(path: str | Path, overrides: Sequence[str] = (), seed: int | None = None) -> Scenario:
@@ -204,13 +147,14 @@ def load_scenario(path: str | Path, overrides: Sequence[str] = (), seed: int | N
 
 
 def make_scenario(
-    content: dict[str, Any], *, folder: str | Path = ".", name: str = "scenario",
-    overrides: Sequence[str] = (), seed: int | None = None,
-) -> Scenario:  # fmt: skip
-    """Check a scenario given as the tables of its file; arguments and errors are those of `load_scenario`.
-
-    `content` is left as it is.
-    """
+    content: dict[str, Any],
+    *,
+    folder: str | Path = ".",
+    name: str = "scenario",
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+) -> Scenario:
+    """Check a scenario given as the tables of its file, which are left as they are; otherwise as `load_scenario`."""
     return _make(copy.deepcopy(content), Path(folder), name, Source(name), overrides, seed)
 
 
@@ -219,15 +163,36 @@ def _make(
 ) -> Scenario:
     options: dict[str, str] = {}
     if seed is not None:
-        content["seeds"] = dict.fromkeys(SEED_NAMES, check_seed(seed))
+        content["seeds"] = dict.fromkeys(_SEEDS, check_seed(seed))
         options["seeds"] = "--seed"
     options |= apply_overrides(content, overrides)
     source = Source(source.name, source.text, options)
     try:
-        file = tables.ScenarioFile.model_validate(content)
+        file = ScenarioFile.model_validate(content)
     except ValidationError as error:
-        raise explain(error, source, tables.ScenarioFile) from None
+        raise explain(error, source, ScenarioFile) from None
     cards = load_cards(file, folder, source)
-    file = fill(file, cards, source)
-    check(file, cards, folder, source)
-    return Scenario(name, folder, file, cards.storage, cards.sampler, cards.components)
+    filled = check_and_fill(file, cards, folder, source)
+    scenario = Scenario.model_construct(filled.model_fields_set, **dict(filled))
+    scenario._name, scenario._folder, scenario._cards = name, folder, cards
+    return scenario
+
+
+def scenario_schema() -> dict[str, Any]:
+    """Return the JSON schema of scenario files, for editors."""
+    schema = ScenarioFile.model_json_schema()
+    tables = [schema, *schema["$defs"].values()]
+    for table in tables:
+        table.pop("title", None)
+        table["properties"] = {name: _plain_schema(key) for name, key in table["properties"].items()}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "bimu-hw scenario", **schema}
+
+
+def _plain_schema(key: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a key without what TOML has not (null) and what says nothing (a title made of the name)."""
+    plain = {k: v for k, v in key.items() if k != "title" and not (k == "default" and v is None)}
+    options = [option for option in plain.get("anyOf", ()) if option != {"type": "null"}]
+    if len(options) == 1:
+        del plain["anyOf"]
+        plain |= options[0]
+    return plain

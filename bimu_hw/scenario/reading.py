@@ -34,7 +34,7 @@ _EXPECTED = {
     "model_type": "a table",
     "model_attributes_type": "a table",
 }
-_BOUNDS = {"ge": "from {}", "gt": "above {}", "le": "up to {}", "lt": "below {}"}
+_BOUNDS = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,17 @@ class Source:
 
     def at(self, key: Dotted) -> str:
         """Return the place of a key: file, line where it can be found, and dotted key; or the option that set it."""
-        for given, option in self.overrides.items():
-            if key == given or key.startswith(f"{given}."):
-                return f"{option} {key}"
-        line = self._lines.get(key)
+        setters = [given for given in self.overrides if f"{key}.".startswith(f"{given}.")]
+        if setters:
+            return f"{self.overrides[max(setters, key=len)]} {key}"
+        # A key that is not there has the line of its table.
+        line = self._lines.get(key) or self._lines.get(key.rpartition(".")[0])
         place = self.name if line is None else f"{self.name}:{line}"
         return f"{place}, {key}" if key else place
+
+    def and_more(self, others: int) -> str:
+        """Return what ends the sentence about the first of several faults."""
+        return "" if others == 0 else f" ({others} more {'fault' if others == 1 else 'faults'} in this scenario.)"
 
     @cached_property
     def _lines(self) -> dict[Dotted, int]:
@@ -168,11 +173,7 @@ def explain(error: ValidationError, source: Source, model: type[BaseModel]) -> S
     faults = sorted(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
     first = faults[0]
     where = source.at(".".join(str(part) for part in first["loc"]))
-    sentence = f"{where}: {_sentence(first, model)}"
-    more = len(faults) - 1
-    if more:
-        sentence = f"{sentence} ({more} more {'fault' if more == 1 else 'faults'} in this scenario.)"
-    return ScenarioError(sentence)
+    return ScenarioError(f"{where}: {_sentence(first, model)}{source.and_more(len(faults) - 1)}")
 
 
 def _sentence(fault: ErrorDetails, model: type[BaseModel]) -> str:
@@ -183,7 +184,7 @@ def _sentence(fault: ErrorDetails, model: type[BaseModel]) -> str:
     if kind == "extra_forbidden":
         return f"unknown key. {did_you_mean(key, parent.model_fields if parent else ())}"
     if kind == "missing":
-        return f"missing; give it a value. {_description(parent, key)}"
+        return f"missing; give it a value{_description(parent, key)}."
     if kind == "value_error":
         return str(context["error"]).removeprefix(f"{key}: ")
     if kind == "literal_error":
@@ -194,7 +195,7 @@ def _sentence(fault: ErrorDetails, model: type[BaseModel]) -> str:
         return f"got {given}; expected {_EXPECTED[kind]}."
     bounds = {**_bounds_of(parent, key), **{k: v for k, v in context.items() if k in _BOUNDS}}
     if bounds:
-        allowed = " and ".join(text.format(f"{bounds[k]:g}") for k, text in _BOUNDS.items() if k in bounds)
+        allowed = " ".join(f"{word} {bounds[k]:.10g}" for k, word in _BOUNDS.items() if k in bounds)
         return f"got {given}; allowed are numbers {allowed}."
     return f"got {given}: {fault['msg'][0].lower()}{fault['msg'][1:]}."
 
@@ -225,7 +226,7 @@ def _tables_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _description(table: type[BaseModel] | None, key: str) -> str:
     info = table.model_fields.get(key) if table else None
-    return f"It says: {info.description[0].lower()}{info.description[1:]}" if info and info.description else ""
+    return f" ({info.description.rstrip('.')})" if info and info.description else ""
 
 
 def _bounds_of(table: type[BaseModel] | None, key: str) -> dict[str, float]:

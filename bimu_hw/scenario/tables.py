@@ -230,8 +230,8 @@ class Accelerator(Table):
     """When examples arrive."""
     rate: Rate | None = None
     """Mean arrival rate, for example "10 kHz" (periodic, poisson)."""
-    queue: Annotated[int, Field(ge=1, le=2**20)]
-    """Places of the input queue; an example that finds it full is dropped and counted."""
+    queue: Annotated[int, Field(ge=1, le=2**20)] = _FILLED_LATER
+    """Places of the input queue; an example that finds it full is dropped and counted (periodic, poisson)."""
     write_columns: Count = _FILLED_LATER
     """Columns of a row that are programmed at once; omitted: 32, or all columns of a narrower tile."""
     power_gating: bool = False

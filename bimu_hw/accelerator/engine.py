@@ -1,0 +1,342 @@
+"""The accelerator as SimPy processes: arrivals, controller, label oracle.
+
+The controller serves one job at a time, updates before queries. A query's inference is computed at the moment its
+service starts, an update at the moment its own starts, so every computation sees the lam of that moment; the stages
+that follow only take time. The one call that changes lam is in `Accelerator._learn`.
+
+When the label is there at once, the update follows in the same service and uses the samples that the cells still
+hold; a later label means a new forward pass, on the lam of that moment with that query's noise.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import simpy
+
+from bimu_hw.accelerator.arrivals import Arrivals
+from bimu_hw.accelerator.clock import to_seconds
+from bimu_hw.accelerator.plan import RESOURCES, Stage, WorkPlan
+from bimu_hw.crossbar.chip import Chip, Encoded, LearningRule
+from bimu_hw.kernels.network import query_uncertainty
+from bimu_hw.learning.policies import Evidence, LabelPolicy
+from bimu_hw.ledger import CostTable, Ledger, price
+from bimu_hw.operations import COMPONENTS, OPERATIONS, operation_index, phase_index
+from bimu_hw.random import Purpose, stream_key
+
+_TICKS_PER_NANOSECOND = 1000
+
+
+class ExampleSource(Protocol):
+    """Where examples come from."""
+
+    n_examples: int
+
+    def example(self, index: int) -> tuple[Encoded, int, int]:
+        """Return the encoded example, its label and its task."""
+
+
+class Observer(Protocol):
+    """Who watches a run. Watching changes nothing."""
+
+    def before_query(self, index: int, tick: int) -> None:
+        """Be told that a query is about to be served."""
+
+    def answered(self, row: QueryRow) -> None:
+        """Be handed a query when its prediction is ready, in order of service; its energy is that of inference and
+        label.
+        """
+
+    def learned(self, row: QueryRow) -> None:
+        """Be handed a query when it was learned; its energy is that of the update alone."""
+
+
+@dataclass
+class QueryRow:
+    """What is known of one query. Ticks are absolute, -1 where something never came."""
+
+    example: int
+    task: int
+    label: int
+    arrival_tick: int
+    start_tick: int
+    finish_tick: int = -1
+    prediction: int = -1
+    asked: bool = False
+    label_tick: int = -1
+    updated: bool = False
+    disagreement: int = 0
+    aleatoric: float = 0.0
+    epistemic: float = 0.0
+    predictive: float = 0.0
+    pulses: int = 0
+    energy: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(COMPONENTS)))
+    number: int = -1
+
+
+@dataclass
+class Usage:
+    """How much a resource was used.
+
+    Attributes
+    ----------
+    events : int
+        Stages it did.
+    busy_ticks : int
+    """
+
+    events: int = 0
+    busy_ticks: int = 0
+
+
+@dataclass(frozen=True)
+class AcceleratorSpec:
+    """Time around the chip.
+
+    Attributes
+    ----------
+    arrivals : Arrivals
+    queue : int
+        Places in the input queue, without the query in service.
+    label_latency : int
+        Ticks from the request of a label to its arrival.
+    power_gating : bool
+        Whether sampling cells are biased only while the arrays work.
+    gradient : {"relaxed", "hard"}
+    """
+
+    arrivals: Arrivals
+    queue: int
+    label_latency: int
+    power_gating: bool
+    gradient: str
+
+
+class Accelerator:
+    """One run of a chip over a stream.
+
+    Parameters
+    ----------
+    chip : Chip
+    plan : WorkPlan
+    source : ExampleSource
+    policy : LabelPolicy
+    rule : LearningRule
+    spec : AcceleratorSpec
+    costs : CostTable
+    noise_seed : int
+        For policies that ask at random.
+    observer : Observer
+
+    Attributes
+    ----------
+    ledger : Ledger
+    usage : dict of str to Usage
+        By resource.
+    seen, requested, dropped, learned : int
+        Queries served, labels requested, inputs dropped, updates done.
+    """
+
+    def __init__(
+        self, chip: Chip, plan: WorkPlan, source: ExampleSource, policy: LabelPolicy, rule: LearningRule,
+        spec: AcceleratorSpec, costs: CostTable, noise_seed: int, observer: Observer,
+    ) -> None:  # fmt: skip
+        self.chip, self.plan, self.source, self.policy, self.rule = chip, plan, source, policy, rule
+        self.spec, self.costs, self.observer = spec, costs, observer
+        self.ledger = Ledger.empty()
+        self.usage = {name: Usage() for name in RESOURCES}
+        self.seen = self.requested = self.dropped = self.learned = 0
+        self.event_count = 0
+        self._env = simpy.Environment()
+        self._queue: deque[tuple[int, int]] = deque()
+        self._labelled: deque[tuple[QueryRow, Encoded]] = deque()
+        self._awaited = 0
+        self._next_index = 0
+        self._wake: simpy.Event | None = None
+        self._bias_ticks = 0
+        self._noise_seed = noise_seed
+        self._inference_energy = self._price(plan.inference_counts)
+        self._update_energy = self._price(plan.update_counts.sum(axis=0))
+        self._label_energy = self._price(_one("oracle", "request"))
+
+    def run(self) -> None:
+        """Run until every input is served or dropped and every label that was requested has been learned from."""
+        if self.spec.arrivals.kind != "back_to_back":
+            self._env.process(self._arrive())
+        controller = self._env.process(self._control())
+        self._env.run(until=controller)
+        self._finish()
+
+    @property
+    def duration_ticks(self) -> int:
+        """Simulated duration so far."""
+        return int(self._env.now)
+
+    def _price(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        return price(counts, np.zeros(()), self.costs.joules)
+
+    def _arrive(self) -> Generator[simpy.Event, Any, None]:
+        """Bring the inputs; drop those that find the queue full."""
+        for index in range(self.source.n_examples):
+            yield self._env.timeout(self.spec.arrivals.gap(index))
+            self.event_count += 1
+            self._next_index = index + 1
+            if len(self._queue) >= self.spec.queue:
+                self.dropped += 1
+            else:
+                self._queue.append((index, int(self._env.now)))
+            self._ring()
+
+    def _bring_label(self, row: QueryRow, encoded: Encoded) -> Generator[simpy.Event, Any, None]:
+        """Bring one label after the oracle's latency."""
+        yield self._env.timeout(self.spec.label_latency)
+        self.event_count += 1
+        row.label_tick = int(self._env.now)
+        self._labelled.append((row, encoded))
+        self._ring()
+
+    def _ring(self) -> None:
+        if self._wake is not None and not self._wake.triggered:
+            self._wake.succeed()
+
+    def _control(self) -> Generator[simpy.Event, Any, None]:
+        """Serve updates, then queries, until nothing can come any more."""
+        back_to_back = self.spec.arrivals.kind == "back_to_back"
+        n = self.source.n_examples
+        while True:
+            if self._labelled:
+                row, encoded = self._labelled.popleft()
+                self._awaited -= 1
+                yield from self._learn(row, encoded, held=False)
+            elif self._queue:
+                yield from self._query(*self._queue.popleft())
+            elif back_to_back and self._next_index < n:
+                self._next_index += 1
+                yield from self._query(self._next_index - 1, int(self._env.now))
+            elif self._next_index >= n and not self._awaited:
+                return
+            else:
+                self._wake = self._env.event()
+                yield self._wake
+
+    def _query(self, index: int, arrival: int) -> Generator[simpy.Event, Any, None]:
+        """Serve one query: inference, the decision to ask, and the update if the label is there at once."""
+        start = int(self._env.now)
+        self.observer.before_query(index, start)
+        encoded, label, task = self.source.example(index)
+        row = QueryRow(index, task, label, arrival, start)
+        logits = self.chip.infer(encoded, index, to_seconds(start))
+        aleatoric, epistemic, predictive, disagreement, row.prediction = query_uncertainty(logits)
+        row.aleatoric, row.epistemic, row.predictive, row.disagreement = aleatoric, epistemic, predictive, disagreement
+        self._account_forward("inference", row)
+        row.asked = self.policy.asks(
+            Evidence(epistemic, aleatoric, predictive, disagreement, self.chip.n_sample),
+            examples_seen=self.seen, labels_requested=self.requested, uniform=self._uniform(index),
+        )  # fmt: skip
+        self.seen += 1
+        yield from self._work(self.plan.inference_stages)
+        row.finish_tick = int(self._env.now)
+        if row.asked:
+            self.requested += 1
+            self.ledger.counts[phase_index("label"), operation_index("oracle", "request")] += 1
+            row.energy += self._label_energy
+        self.observer.answered(row)
+        if not row.asked:
+            return
+        if self.spec.label_latency == 0:
+            row.label_tick = row.finish_tick
+            yield from self._learn(row, encoded, held=True)
+        else:
+            self._awaited += 1
+            self._env.process(self._bring_label(row, encoded))
+
+    def _learn(self, row: QueryRow, encoded: Encoded, held: bool) -> Generator[simpy.Event, Any, None]:
+        """Learn one labelled query: the only place where lam changes."""
+        row.energy = np.zeros_like(row.energy)
+        now = to_seconds(int(self._env.now))
+        result = self.chip.learn(encoded, row.label, row.example, now, self.rule, self.spec.gradient)
+        forward = self.plan.reforward or not held
+        if forward:
+            self._account_forward("backward", row)
+        reads = self.chip.backward_reads() if self.spec.gradient == "hard" else None
+        self._account("backward", row, self.plan.update_counts, self._update_energy)
+        if reads is not None:
+            counts, joules = self.plan.read_counts(reads), self.plan.read_joules(reads)
+            self._account_reads("backward", row, counts, joules)
+        counts, stages = self.plan.programming(result.programming)
+        self.ledger.counts[phase_index("programming")] += counts
+        row.energy += self._price(counts)
+        row.updated = result.changed
+        row.pulses = sum(p.pulses_up + p.pulses_down for p in result.programming)
+        self.learned += result.changed
+        if forward:
+            yield from self._work(self.plan.inference_stages)
+        yield from self._work(self.plan.update_stages)
+        yield from self._work(stages)
+        self.observer.learned(row)
+
+    def _account(
+        self, phase: str, row: QueryRow, counts: npt.NDArray[np.int64], energy: npt.NDArray[np.float64]
+    ) -> None:
+        """Book counts that do not depend on data: one phase's row, or all phases at once."""
+        if counts.ndim == 2:
+            self.ledger.counts += counts
+        else:
+            self.ledger.counts[phase_index(phase)] += counts
+        row.energy += energy
+
+    def _account_forward(self, phase: str, row: QueryRow) -> None:
+        reads = self.chip.forward_reads()
+        self._account(phase, row, self.plan.inference_counts, self._inference_energy)
+        self._account_reads(phase, row, self.plan.read_counts(reads), self.plan.read_joules(reads))
+        if self.spec.power_gating:
+            ticks = self.plan.inference_ticks
+            counts = _one("sampler", "bias") * (self._n_cells() * ticks // _TICKS_PER_NANOSECOND)
+            self._account(phase, row, counts, self._price(counts))
+
+    def _account_reads(self, phase: str, row: QueryRow, counts: npt.NDArray[np.int64], joules: float) -> None:
+        self.ledger.counts[phase_index(phase)] += counts
+        self.ledger.array_joules[phase_index(phase)] += joules
+        row.energy += price(counts, np.asarray(joules), self.costs.joules)
+
+    def _n_cells(self) -> int:
+        return sum(s.lam.size for s in self.chip.layers)
+
+    def _uniform(self, index: int) -> float:
+        key = int(stream_key(self._noise_seed, Purpose.LABEL_POLICY, index))
+        return ((key >> 11) + 0.5) * 2.0**-53
+
+    def _work(self, stages: list[Stage]) -> Generator[simpy.Event, Any, None]:
+        """Let the stages pass one after the other, one event each."""
+        timeout = self._env.timeout
+        for stage in stages:
+            usage = self.usage[stage.resource]
+            usage.events += 1
+            usage.busy_ticks += stage.ticks
+            yield timeout(stage.ticks)
+        self.event_count += len(stages)
+        total = sum(stage.ticks for stage in stages)
+        self.usage["controller"].events += 1
+        self.usage["controller"].busy_ticks += total
+
+    def _finish(self) -> None:
+        """Charge what was powered all along."""
+        nanoseconds = self.duration_ticks // _TICKS_PER_NANOSECOND
+        cells = self._n_cells()
+        idle = self.ledger.counts[phase_index("idle")]
+        idle[operation_index("leakage", "storage")] += cells * nanoseconds
+        idle[operation_index("leakage", "sampler")] += cells * nanoseconds
+        idle[operation_index("leakage", "periphery")] += nanoseconds
+        if not self.spec.power_gating:
+            idle[operation_index("sampler", "bias")] += cells * nanoseconds
+
+
+def _one(component: str, name: str) -> npt.NDArray[np.int64]:
+    counts = np.zeros(len(OPERATIONS), np.int64)
+    counts[operation_index(component, name)] = 1
+    return counts

@@ -1,0 +1,206 @@
+"""What a query and an update consist of: operations for the ledger, stages for the clock.
+
+A stage is one operation of one resource: the tiles of a layer in lock-step, the digital unit, the write drivers.
+Everything that does not depend on data is worked out once; what does (driven lines, pulses) is added per query.
+
+The digital unit does per unit of a layer and sample: normalisation 3 multiply-accumulates, activation 1 addition;
+per layer and sample a root and a division; per class an exponential and a logarithm for the uncertainties;
+backwards 4 multiply-accumulates per unit for the normalisation. The rule's operations per synapse are the rule's
+own (`bimu_hw.learning.rules`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bimu_hw.accelerator.clock import to_ticks
+from bimu_hw.cards import Card
+from bimu_hw.crossbar.chip import Chip, Reads
+from bimu_hw.crossbar.synapses import Programming
+from bimu_hw.operations import OPERATIONS, new_counts, operation_index, phase_index
+
+#: Bits of a normalised sum that is kept for the backward pass.
+KEPT_BITS = 16
+#: Bits of an unlimited residue register: a float32.
+FLOAT_BITS = 32
+
+RESOURCES = ("controller", "arrays", "digital", "write_drivers")
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One operation of one resource.
+
+    Attributes
+    ----------
+    resource : str
+    ticks : int
+    """
+
+    resource: str
+    ticks: int
+
+
+class WorkPlan:
+    """Operation counts and stages of queries and updates on one chip.
+
+    Parameters
+    ----------
+    chip : Chip
+    components, storage, sampler : Card
+        The component card must be for the scenario's converter resolution.
+    input_planes : int
+        Planes that an example takes at the first layer.
+    input_bits : int
+        Bits of an input that are read from the input buffer, per line.
+    columns_per_adc : int
+    rule_operations : tuple of int
+        Multiply-accumulates and functions per synapse and update.
+    relaxed : bool
+        Whether updates draw their own weights, so that the query's are of no use to them.
+    """
+
+    def __init__(
+        self, chip: Chip, components: Card, storage: Card, sampler: Card, *, input_planes: int, input_bits: int,
+        columns_per_adc: int, rule_operations: tuple[int, int], relaxed: bool,
+    ) -> None:  # fmt: skip
+        self._chip = chip
+        self._input_planes = input_planes
+        self._input_bits = input_bits
+        self._columns_per_adc = columns_per_adc
+        self._rule_operations = rule_operations
+        cost = {name: fact.value for name, fact in {**components.costs}.items()}
+        name = components.name
+        self._drive = to_ticks(cost["driver_time"], f"{name}, driver_time")
+        self._convert = to_ticks(cost["adc_convert_time"], f"{name}, adc_convert_time")
+        self._digital = to_ticks(cost["digital_time"], f"{name}, digital_time")
+        self._lanes = int(cost["digital_lanes"])
+        self._write_row = to_ticks(cost["write_row_time"], f"{name}, write_row_time")
+        self._integrate = to_ticks(sampler.costs["read_time"].value, f"{sampler.name}, read_time")
+        self._fresh = to_ticks(sampler.costs["sample_time"].value, f"{sampler.name}, sample_time")
+        self._read_lam = to_ticks(storage.costs["read_time"].value, f"{storage.name}, read_time")
+        self._width_up = to_ticks(storage.costs["pulse_width_up"].value, f"{storage.name}, pulse_width_up")
+        self._width_down = to_ticks(storage.costs["pulse_width_down"].value, f"{storage.name}, pulse_width_down")
+        #: V**2 t of one look, in volt-squared seconds: times a conductance, joules.
+        self.volt2_second = sampler.costs["read_voltage"].value ** 2 * sampler.costs["read_time"].value
+        self.inference_counts, self.inference_stages = self._plan_inference()
+        self.update_counts, self.update_stages = self._plan_update()
+        self.reforward = relaxed
+
+    @property
+    def inference_ticks(self) -> int:
+        """Duration of one query's inference."""
+        return sum(stage.ticks for stage in self.inference_stages)
+
+    def _digital_ticks(self, operations: int) -> int:
+        return -(-operations // self._lanes) * self._digital
+
+    def _plan_inference(self) -> tuple[Counts, list[Stage]]:
+        """Plan one query: for every sample, every layer's looks and what the digital unit does with them."""
+        chip = self._chip
+        counts = np.zeros(len(OPERATIONS), np.int64)
+        stages = []
+        last = len(chip.layers) - 1
+        per_sample = []
+        for k, synapses in enumerate(chip.layers):
+            n_in, n_out = synapses.shape
+            planes = self._input_planes if k == 0 else chip.hidden_plane_count()
+            row_tiles, _ = chip.arrays.tiles(synapses.shape)
+            looks = planes if synapses.spec.holds == "read" else 1
+            latched = synapses.spec.holds == "query"
+            adds = planes * row_tiles * n_out + n_out
+            macs = 3 * n_out + (n_out if k == last else 0)
+            functions = 2 + (2 * n_out if k == last else 0)
+            _add(counts, "sampler", "bit", looks * n_in * n_out)
+            _add(counts, "sampler", "latch", latched * n_in * n_out)
+            _add(counts, "adc", "convert", planes * row_tiles * n_out)
+            _add(counts, "digital", "add", adds)
+            _add(counts, "digital", "mac", macs)
+            _add(counts, "digital", "function", functions)
+            _add(counts, "buffer", "read", n_in * (self._input_bits if k == 0 else 1))
+            _add(counts, "buffer", "write", n_out * (1 if k < last else KEPT_BITS))
+            columns = min(n_out, chip.arrays.tile_bitlines, self._columns_per_adc)
+            look = self._drive + self._integrate + columns * self._convert
+            per_sample.append(Stage("arrays", looks * self._fresh + planes * look))
+            per_sample.append(Stage("digital", self._digital_ticks(adds + macs + functions)))
+        for _ in range(chip.n_sample):
+            stages += per_sample
+        return counts * chip.n_sample, stages
+
+    def _plan_update(self) -> tuple[Counts, list[Stage]]:
+        """Plan one update without its forward pass and its pulses."""
+        chip = self._chip
+        n_sample = chip.n_sample
+        counts = new_counts()
+        backward, read, rule = (counts[phase_index(p)] for p in ("backward", "read_lambda", "rule"))
+        stages: list[Stage] = []
+        for k in range(len(chip.layers) - 1, -1, -1):
+            n_in, n_out = chip.layers[k].shape
+            macs = 4 * n_out * n_sample
+            macs += n_in * n_out * n_sample if k > 0 else n_in * n_out + n_out * n_sample
+            _add(backward, "digital", "mac", macs)
+            _add(backward, "digital", "function", n_sample)
+            _add(backward, "buffer", "write", n_out * n_sample * KEPT_BITS)
+            _add(backward, "buffer", "read", n_out * n_sample * KEPT_BITS)
+            stages.append(Stage("digital", self._digital_ticks(macs + n_sample)))
+            if k > 0:
+                planes = chip.arrays.gradient_bits + 1 if chip.arrays.gradient_bits else 1
+                _, column_tiles = chip.arrays.tiles((n_in, n_out))
+                looks = planes * n_sample
+                if chip.layers[k].spec.holds == "read":
+                    _add(backward, "sampler", "bit", looks * n_in * n_out)
+                _add(backward, "adc", "convert", looks * column_tiles * n_in)
+                _add(backward, "digital", "add", looks * column_tiles * n_in + n_in * n_sample)
+                lines = min(n_in, chip.arrays.tile_wordlines, self._columns_per_adc)
+                fresh = planes * self._fresh if chip.layers[k].spec.holds == "read" else 0
+                ticks = fresh + planes * (self._drive + self._integrate + lines * self._convert)
+                stages += [Stage("arrays", ticks)] * n_sample
+        for synapses in chip.layers:
+            n_in, n_out = synapses.shape
+            cells = n_in * n_out
+            macs, functions = self._rule_operations
+            _add(read, "storage", "read", cells)
+            _add(rule, "digital", "mac", macs * cells)
+            _add(rule, "digital", "function", functions * cells)
+            _add(rule, "digital", "add", cells)
+            if synapses.spec.policy == "residue":
+                bits = synapses.spec.residue_bits or FLOAT_BITS
+                _add(rule, "buffer", "read", bits * cells)
+                _add(rule, "buffer", "write", bits * cells)
+            rows = min(n_in, chip.arrays.tile_wordlines)
+            stages.append(Stage("arrays", rows * self._read_lam))
+            stages.append(Stage("digital", self._digital_ticks((macs + functions + 1) * cells)))
+        return counts, stages
+
+    def read_counts(self, reads: Reads) -> Counts:
+        """Return the counts of driven lines, int64[operation]."""
+        counts = np.zeros(len(OPERATIONS), np.int64)
+        _add(counts, "driver", "drive", int(reads.drives.sum()))
+        return counts
+
+    def read_joules(self, reads: Reads) -> float:
+        """Return the energy dissipated in the arrays: V**2 G t over driven cells."""
+        return float(reads.conductance.sum()) * self.volt2_second
+
+    def programming(self, done: tuple[Programming, ...]) -> tuple[Counts, list[Stage]]:
+        """Return counts, int64[operation], and stages of programming one update's pulses."""
+        counts = np.zeros(len(OPERATIONS), np.int64)
+        stages = []
+        for layer in done:
+            _add(counts, "storage", "pulse_up", layer.pulses_up)
+            _add(counts, "storage", "pulse_down", layer.pulses_down)
+            _add(counts, "write_driver", "row", layer.operations)
+            ticks = layer.operations * self._write_row
+            ticks += layer.slots_up * self._width_up + layer.slots_down * self._width_down
+            if layer.operations:
+                stages.append(Stage("write_drivers", ticks))
+        return counts, stages
+
+
+def _add(counts: Counts, component: str, name: str, n: int) -> None:
+    counts[operation_index(component, name)] += n

@@ -1,0 +1,209 @@
+"""Everything that touches the disk: snapshots on their way, and the file of a run, written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import signal
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bimu_hw.errors import RunError, SchemaError, did_you_mean
+from bimu_hw.record.schema import Var, validate
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class Spool:
+    """Snapshots of one layer, each variable in a nameless file as one growing array ``[snapshot, ...]``."""
+
+    def __init__(self, variables: dict[str, Var], shape: tuple[int, int, int], folder: str | Path | None) -> None:
+        self.variables = variables
+        self._sizes = dict(zip(("wordline", "bitline", "device"), shape, strict=True))
+        self._folder = folder
+        self._n = 0
+        self._files: dict[str, io.FileIO] = {}
+
+    def append(self, values: Mapping[str, Any], where: str) -> None:
+        """Write one snapshot behind the others; see `bimu_hw.record.writer.RunRecorder.snapshot`."""
+        for name in values:
+            if name not in self.variables:
+                raise SchemaError(f"{where}, {name!r}: not in the schema. {did_you_mean(name, self.variables)}")
+        for name, var in self.variables.items():
+            if name not in values:
+                raise SchemaError(f"{where}: {name!r} is missing ({var.long_name}).")
+        arrays = {name: self._shaped(values[name], var, f"{where}, {name}") for name, var in self.variables.items()}
+        try:
+            for name, array in arrays.items():
+                if name not in self._files:
+                    self._files[name] = self._new_file()
+                _write_all(self._files[name].write, array.data)
+        except OSError as error:
+            raise RunError(_disk_sentence(self._folder or tempfile.gettempdir(), error)) from error
+        self._n += 1
+
+    def _new_file(self) -> io.FileIO:
+        file = tempfile.TemporaryFile(buffering=0, dir=self._folder)
+        weakref.finalize(self, file.close)
+        return file  # type: ignore[return-value]
+
+    def _shape(self, var: Var) -> tuple[int, ...]:
+        return tuple(self._sizes[d] for d in var.dims if d != "snapshot")
+
+    def _shaped(self, value: Any, var: Var, where: str) -> npt.NDArray[Any]:
+        array = var.cast(value, where)
+        shape = self._shape(var)
+        flat = (int(np.prod(shape[:2])), *shape[2:]) if shape else ()
+        alone = {(*shape, 1), (*flat, 1)} if len(shape) == 2 else set()
+        if array.shape not in {shape, flat, *alone}:
+            raise SchemaError(f"{where}: has shape {array.shape}; expected {shape} or {flat}.")
+        return np.ascontiguousarray(array).reshape(shape)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Map the files into memory, read-only."""
+        if self._n == 0:
+            return {name: np.zeros((0, *self._shape(v)), v.dtype) for name, v in self.variables.items()}
+        return {
+            name: np.memmap(self._files[name], v.dtype, "r", shape=(self._n, *self._shape(v)))  # type: ignore[call-overload]
+            for name, v in self.variables.items()
+        }
+
+
+def write_run(tree: xr.DataTree, path: str | Path) -> None:
+    """Write a record to disk: the whole file appears under its name, or nothing does.
+
+    Equal records give equal bytes. Ctrl-C is obeyed, at the end of the writing, and leaves no file.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        From `RunRecorder.finish`.
+    path : str or Path
+        Replaced if it exists; its folder must exist.
+
+    Raises
+    ------
+    SchemaError
+        If the tree breaks the schema.
+    RunError
+        If the disk is full or the file cannot be written.
+    """
+    validate(tree)
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with _interrupt_held_back(), _DiskFile(part, "w+") as file:
+            try:
+                tree.to_netcdf(file, engine="h5netcdf", encoding=_encoding(tree))  # type: ignore[arg-type]
+            except Exception:
+                if file.error is None:
+                    raise
+            if file.error is not None:
+                raise file.error
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise RunError(_disk_sentence(path, error)) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class _DiskFile(io.FileIO):
+    """A file that keeps its first write error to itself and swallows what follows.
+
+    HDF5 cannot close a file whose last writes fail, and then crashes the interpreter (h5py/h5py#914). So it is told
+    that all is well, closes in peace, and the error is raised afterwards.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        view = memoryview(data).cast("B")
+        if self.error is None:
+            try:
+                _write_all(super().write, view)
+            except OSError as error:
+                self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+
+def _write_all(write: Any, data: memoryview) -> None:
+    view = memoryview(data).cast("B")
+    while view:
+        view = view[write(view) :]
+
+
+@contextmanager
+def _interrupt_held_back() -> Iterator[None]:
+    """Deliver Ctrl-C at the end of the block: raised inside HDF5's callbacks it would do what a full disk does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.getsignal(signal.SIGINT)
+    held: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if previous is None else previous)
+        if held:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself durable, where the system lets a folder be opened."""
+    if os.name != "posix":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _disk_sentence(path: str | Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{path}: the disk is full; free some space or choose another output folder, then run again."
+    return f"{path}: cannot be written ({error.strerror or error}); check the output folder, then run again."
+
+
+#: Target size of a chunk on disk, in bytes: whole snapshots (or rows), as many as fit.
+_CHUNK_BYTES = 1 << 20
+#: A smaller array is stored as it is: the index of its chunks would take more than compression saves.
+_SMALL_BYTES = 1 << 13
+
+
+def _encoding(tree: xr.DataTree) -> dict[str, dict[str, dict[str, Any]]]:
+    """Choose compression: fast for states, whose bits hardly compress, thorough for the rest."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for node in tree.subtree:
+        found[node.path] = {}
+        for name, var in node.to_dataset(inherit=False).variables.items():
+            if var.dtype.kind in "OUT":
+                continue
+            how: dict[str, Any] = {"_FillValue": None}
+            if var.nbytes >= _SMALL_BYTES:
+                state = var.dims[0] == "snapshot"
+                row = max(1, var.nbytes // var.shape[0])
+                how |= {"zlib": True, "shuffle": True, "complevel": 1 if state else 4}
+                how["chunksizes"] = (min(var.shape[0], max(1, _CHUNK_BYTES // row)), *var.shape[1:])
+            found[node.path][str(name)] = how
+    return found

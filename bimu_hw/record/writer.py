@@ -1,0 +1,346 @@
+"""Collect a run while it goes on: one row per query, snapshots of the state, the account at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bimu_hw.devices import SamplerModel, StorageModel
+from bimu_hw.errors import SchemaError
+from bimu_hw.ledger import COMPONENTS, OPERATIONS, PHASES, CostTable, price
+from bimu_hw.record.disk import Spool
+from bimu_hw.record.schema import (
+    SCHEMA_VERSION,
+    Var,
+    check_provenance,
+    clean_attrs,
+    group_variables,
+    layer_variables,
+    query_variables,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_TICKS_PER_SECOND = 1e12
+
+# A row of the record under construction; with blocks, sums and firsts and lasts over the queries of the block.
+_ROW = np.dtype(
+    [
+        ("example", "i8"), ("task", "i8"), ("arrival_tick", "i8"), ("start_tick", "i8"), ("finish_tick", "i8"),
+        ("prediction", "i8"), ("label", "i8"), ("asked", "i8"), ("disagreement", "i8"),
+        ("aleatoric", "f8"), ("epistemic", "f8"), ("predictive", "f8"),
+        ("latency_ticks", "i8"), ("correct", "i8"), ("n_aggregated", "i8"),
+    ]
+)  # fmt: skip
+# What is known only once the label has come; kept apart, so that it can be filled in for any earlier query.
+_LATE = np.dtype([("label_tick", "i8"), ("updated", "i8"), ("pulses", "i8")])
+
+
+@dataclass(frozen=True)
+class ResourceUse:
+    """How busy the accelerator was.
+
+    Attributes
+    ----------
+    names : sequence of str
+    events, busy_ticks, capacity : sequence of int
+        Per resource: occupations, picoseconds occupied (summed over its units), units side by side.
+    event_count : int
+        Events of the simulated clock.
+    duration_ticks : int
+        Simulated duration in picoseconds.
+    queries_dropped : int
+        Inputs that met a full queue.
+    """
+
+    names: Sequence[str]
+    events: Sequence[int]
+    busy_ticks: Sequence[int]
+    capacity: Sequence[int]
+    event_count: int
+    duration_ticks: int
+    queries_dropped: int
+
+
+class RunRecorder:
+    """Collects queries and snapshots of one run; peeks, never changes anything.
+
+    Memory holds at most `per_query_limit` rows of queries: with more queries than that expected, a row stands for a
+    block of consecutive ones. Snapshots go to nameless temporary files, so they cost disk, not memory, and a killed run
+    leaves nothing behind.
+
+    Parameters
+    ----------
+    n_layers_shapes : sequence of (int, int)
+        ``(wordlines, bitlines)`` of each layer.
+    storage_model : StorageModel
+        Its recorded state joins the snapshots.
+    n_tasks : int
+    components : sequence of str
+        Names of the entries of a query's energy.
+    per_query_limit : int
+        Most rows of the queries; 0 counts as 1.
+    n_expected_queries : int
+        An upper bound decides the size of blocks; more queries than that are recorded too.
+    record_state : bool
+        Whether snapshots are kept.
+    sampler_model : SamplerModel, optional
+        Its recorded state joins the snapshots as ``sampler_<name>``.
+    folder : Path, optional
+        Where the temporary files live: the run's folder, so that they use the disk the user chose.
+    """
+
+    def __init__(
+        self,
+        n_layers_shapes: Sequence[tuple[int, int]],
+        storage_model: StorageModel,
+        n_tasks: int,
+        components: Sequence[str] = COMPONENTS,
+        per_query_limit: int = 100_000,
+        n_expected_queries: int = 0,
+        record_state: bool = True,
+        *,
+        sampler_model: SamplerModel | None = None,
+        folder: str | Path | None = None,
+    ) -> None:
+        self.record_state = record_state
+        self.queries_per_row = max(1, -(-n_expected_queries // max(1, per_query_limit)))
+        self.n_queries = 0
+        self._shapes = [(int(w), int(b)) for w, b in n_layers_shapes]
+        self._n_tasks = n_tasks
+        self._components = tuple(components)
+        rows = max(1, -(-n_expected_queries // self.queries_per_row))
+        self._rows = np.zeros(rows, _ROW)
+        self._late = np.full(rows, np.array((-1, 0, 0), _LATE))
+        self._energy = np.zeros((rows, len(self._components)))
+        self._open: list[Any] = []
+        n_devices = storage_model.n_devices
+        variables = layer_variables(storage_model, sampler_model) if record_state else {}
+        self._snapshots = [Spool(variables, (*shape, n_devices), folder) for shape in self._shapes if record_state]
+
+    def query(
+        self,
+        example: int,
+        task: int,
+        arrival_tick: int,
+        start_tick: int,
+        finish_tick: int,
+        prediction: int,
+        label: int,
+        asked: bool | int,
+        disagreement: int,
+        aleatoric: float,
+        epistemic: float,
+        predictive: float,
+        energy: npt.ArrayLike,
+    ) -> int:
+        """Append one answered query, in the order of service.
+
+        Parameters
+        ----------
+        example, task : int
+        arrival_tick, start_tick, finish_tick : int
+            Picoseconds.
+        prediction, label : int
+            Predicted and true class.
+        asked : bool
+            Whether the label is requested.
+        disagreement : int
+            Weight samples that disagree with the prediction.
+        aleatoric, epistemic, predictive : float
+            Bits.
+        energy : float64[component]
+            Joules so far; copied.
+
+        Returns
+        -------
+        int
+            Number of the query, for `learned`.
+        """
+        number = self.n_queries
+        row, place = divmod(number, self.queries_per_row)
+        if row == len(self._rows):
+            self._grow()
+        values = (
+            example, task, arrival_tick, start_tick, finish_tick, prediction, label, asked, disagreement,
+            aleatoric, epistemic, predictive, finish_tick - arrival_tick, prediction == label, 1,
+        )  # fmt: skip
+        self.n_queries = number + 1
+        if self.queries_per_row == 1:
+            self._rows[row] = values
+            self._energy[row] = energy
+            return number
+        if place == 0:
+            self._open = list(values)
+        else:
+            self._open[4] = finish_tick
+            for i in range(7, len(values)):
+                self._open[i] += values[i]
+        if place == self.queries_per_row - 1:
+            self._rows[row] = tuple(self._open)
+        self._energy[row] += energy
+        return number
+
+    def learned(
+        self, number: int, label_tick: int, updated: bool | int, pulses: int, energy: npt.ArrayLike
+    ) -> None:
+        """Add to an earlier query what its label brought.
+
+        Parameters
+        ----------
+        number : int
+            What `query` returned.
+        label_tick : int
+            Arrival of the label, picoseconds.
+        updated : bool
+            Whether it was learned from.
+        pulses : int
+            Programming pulses sent.
+        energy : float64[component]
+            Joules of the label and of the update, added to the query's.
+        """
+        row = number // self.queries_per_row
+        late = self._late[row]
+        late["label_tick"] = label_tick
+        late["updated"] += updated
+        late["pulses"] += pulses
+        self._energy[row] += energy
+
+    def _grow(self) -> None:
+        self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
+        self._energy = np.concatenate([self._energy, np.zeros_like(self._energy)])
+        fresh = np.full(len(self._late), np.array((-1, 0, 0), _LATE))
+        self._late = np.concatenate([self._late, fresh])
+
+    def snapshot(self, layer: int, example: int, tick: int, task: int, arrays: Mapping[str, npt.ArrayLike]) -> None:
+        """Keep the state of one layer; does nothing in a run that records no state.
+
+        Parameters
+        ----------
+        layer : int
+        example : int
+            Examples of the stream before this moment.
+        tick : int
+            Picoseconds.
+        task : int
+        arrays : mapping of str to array
+            ``[wordline, bitline]``, flat ``[cell]``, or either with ``[device]`` appended: all that
+            `layer_variables` names, except mean_weight and plasticity, which follow from lam here.
+
+        Raises
+        ------
+        SchemaError
+            If an array is missing, unknown, or of a wrong shape or type.
+        RunError
+            If the disk is full.
+        """
+        if not self.record_state:
+            return
+        lam = np.asarray(arrays["lam"] if "lam" in arrays else (), np.float64)
+        decay = np.exp(-2.0 * np.abs(lam))
+        derived = {"mean_weight": np.tanh(lam), "plasticity": 4.0 * decay / (1.0 + decay) ** 2}
+        values = {"example": example, "tick": tick, "task": task, **derived, **arrays}
+        self._snapshots[layer].append(values, f"snapshot of layer {layer}")
+
+    def finish(
+        self,
+        ledger_counts: npt.NDArray[np.int64],
+        array_joules: npt.NDArray[np.float64],
+        cost_table: CostTable,
+        resources: ResourceUse,
+        accuracy: npt.NDArray[np.float64],
+        provenance: Mapping[str, Any],
+    ) -> xr.DataTree:
+        """Build the record; states stay on disk until they are used.
+
+        Parameters
+        ----------
+        ledger_counts : int64[phase, operation]
+        array_joules : float64[phase]
+        cost_table : CostTable
+        resources : ResourceUse
+        accuracy : float64[trained_task, task]
+            Fractions, NaN where not evaluated.
+        provenance : mapping
+            Attributes of the root; see `bimu_hw.record.schema.ROOT_ATTRS`.
+
+        Raises
+        ------
+        SchemaError
+            If the provenance is incomplete or an array does not fit the schema.
+        """
+        import xarray as xr
+
+        check_provenance(provenance)
+        attrs = {
+            **provenance, "schema_version": SCHEMA_VERSION, "n_layers": len(self._shapes),
+            "state_recorded": self.record_state, "queries_per_row": self.queries_per_row,
+        }  # fmt: skip
+        tasks = np.arange(self._n_tasks)
+        values = {
+            "/tasks": {"accuracy": accuracy, "task": tasks, "trained_task": tasks},
+            "/ledger": _ledger(ledger_counts, array_joules, cost_table),
+            "/resources": {
+                "resource": list(resources.names), "events": resources.events, "busy_ticks": resources.busy_ticks,
+                "capacity": resources.capacity, "event_count": resources.event_count,
+                "duration_ticks": resources.duration_ticks, "queries_dropped": resources.queries_dropped,
+            },
+        }  # fmt: skip
+        groups = {"/": xr.Dataset(attrs=clean_attrs(attrs))}
+        groups["/queries"] = _dataset("/queries", query_variables(self.queries_per_row), self._queries())
+        for k, spool in enumerate(self._snapshots):
+            groups[f"/layer_{k}"] = _dataset(f"/layer_{k}", spool.variables, spool.arrays())
+        for group, found in values.items():
+            groups[group] = _dataset(group, group_variables(group), found)
+        return xr.DataTree.from_dict(groups)
+
+    def _queries(self) -> dict[str, Any]:
+        n = -(-self.n_queries // self.queries_per_row)
+        if self.n_queries % self.queries_per_row:
+            self._rows[n - 1] = tuple(self._open)
+        rows, late = self._rows[:n], self._late[:n]
+        columns: dict[str, Any] = {name: rows[name] for name in _ROW.fields or ()}
+        columns |= {name: late[name] for name in _LATE.fields or ()}
+        count = columns["n_aggregated"]
+        columns["latency"] = columns.pop("latency_ticks") / count / _TICKS_PER_SECOND
+        columns |= {name: columns[name] / count for name in ("aleatoric", "epistemic", "predictive")}
+        return {**columns, "energy": self._energy[:n], "component": list(self._components)}
+
+
+def _ledger(
+    counts: npt.NDArray[np.int64], array_joules: npt.NDArray[np.float64], costs: CostTable
+) -> dict[str, Any]:
+    return {
+        "phase": list(PHASES),
+        "operation": [f"{op.component}.{op.name}" for op in OPERATIONS],
+        "component": list(COMPONENTS),
+        "operation_component": [op.component for op in OPERATIONS],
+        "operation_unit": [op.unit for op in OPERATIONS],
+        "cost_kind": list(costs.kinds),
+        "cost_source": list(costs.sources),
+        "count": counts,
+        "array_energy": array_joules,
+        "energy": price(counts, array_joules, costs.joules),
+        "cost": costs.joules,
+        "cost_low": costs.low,
+        "cost_high": costs.high,
+    }
+
+
+def _dataset(group: str, variables: Mapping[str, Var], values: Mapping[str, Any]) -> xr.Dataset:
+    """Put values into the variables of a group."""
+    import xarray as xr
+
+    built: dict[bool, dict[str, Any]] = {True: {}, False: {}}
+    for name, var in variables.items():
+        built[var.coord][name] = (var.dims, var.cast(values[name], f"{group}/{name}"), var.attrs)
+    try:
+        return xr.Dataset(built[False], built[True])
+    except ValueError as error:  # sizes of one dimension disagree, or an array has another rank
+        raise SchemaError(f"group {group}: {error}") from error

@@ -1,0 +1,256 @@
+"""What the keys of a scenario mean together: no key without effect, no contradiction, dependent defaults filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bimu_hw.cards import Card, neutral_values
+from bimu_hw.devices import DeviceModel
+from bimu_hw.errors import ScenarioError, did_you_mean
+from bimu_hw.learning.data import DATASET_NAMES
+from bimu_hw.learning.policies import POLICY_PARAMETERS
+from bimu_hw.presets import PRESETS, RULE_PARAMETERS
+from bimu_hw.scenario.cards import LoadedCards
+from bimu_hw.scenario.reading import Dotted, Source
+from bimu_hw.scenario.tables import ScenarioFile
+
+#: A key and what is wrong with it.
+Problem = tuple[Dotted, str]
+
+_SCENARIO_WORDS = {"exponent": "gamma"}
+
+#: For each label policy: its parameters, and the key of ``[labels]`` that gives each.
+POLICY_KEYS: Mapping[str, Mapping[str, str]] = {
+    policy: {name: _SCENARIO_WORDS.get(name, name) for name in names} for policy, names in POLICY_PARAMETERS.items()
+}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """When a key has an effect.
+
+    Attributes
+    ----------
+    table, key : str
+    applies : callable
+        Takes the scenario and the number of levels of its storage element.
+    reason : str
+        Why it has none otherwise; ``{file}`` is the scenario.
+    needed_by : str
+        What needs a value where the key applies; empty where the key can be omitted.
+    """
+
+    table: str
+    key: str
+    applies: Callable[[ScenarioFile, int], bool]
+    reason: str
+    needed_by: str = ""
+
+
+def _policy_uses(key: str) -> Callable[[ScenarioFile, int], bool]:
+    return lambda file, n_levels: key in POLICY_KEYS[file.labels.policy].values()
+
+
+def _rule_uses(key: str) -> Callable[[ScenarioFile, int], bool]:
+    return lambda file, n_levels: key in RULE_PARAMETERS[file.learning.rule]
+
+
+_POLICY = "labels.policy = \"{file.labels.policy}\""
+_RULE = "learning.rule = \"{file.learning.rule}\""
+_ARRIVALS = "accelerator.arrivals = \"{file.accelerator.arrivals}\""
+
+#: Every key that others can leave without effect. It is then refused in a file and absent from the resolved scenario.
+CONDITIONS = (
+    *(
+        Condition("labels", key, _policy_uses(key), f"{_POLICY} does not use it", needed_by=_POLICY)
+        for key in sorted({key for keys in POLICY_KEYS.values() for key in keys.values()})
+    ),
+    Condition(
+        "labels", "latency", lambda file, n_levels: file.labels.policy != "never", f"{_POLICY} asks for no label",
+    ),
+    *(
+        Condition("learning", key, _rule_uses(key), f"{_RULE} does not use it", needed_by=_RULE)
+        for key in sorted({key for keys in RULE_PARAMETERS.values() for key in keys})
+    ),
+    Condition(
+        "network", "activation", lambda file, n_levels: bool(file.network.hidden),
+        "only hidden layers have an activation, and there is none",
+    ),
+    Condition(
+        "device", "residue_bits", lambda file, n_levels: file.device.programming == "residue",
+        "device.programming = \"{file.device.programming}\" keeps no residue",
+    ),
+    Condition(
+        "device", "lam_max", lambda file, n_levels: n_levels > 0,
+        "it places the outermost level, and the storage element is continuous",
+    ),
+    Condition(
+        "crossbar", "input_bits", lambda file, n_levels: file.crossbar.inputs == "bit_serial",
+        "crossbar.inputs = \"{file.crossbar.inputs}\" does not send bits",
+    ),
+    Condition(
+        "crossbar", "adc_range", lambda file, n_levels: file.crossbar.adc_bits > 0,
+        "an exact converter (adc_bits = 0) has no range",
+    ),
+    Condition(
+        "crossbar", "gradient_bits", lambda file, n_levels: _reads_backwards(file),
+        "only the hard gradient of a network with hidden layers is driven back through an array",
+    ),
+    *(
+        Condition(
+            "accelerator", key, lambda file, n_levels: file.accelerator.arrivals != "back_to_back",
+            f"{_ARRIVALS} lets examples arrive as fast as they are served", needed_by=_ARRIVALS,
+        )
+        for key in ("rate", "queue")
+    ),
+    Condition(
+        "record", "snapshots", lambda file, n_levels: file.record.state,
+        "record.state = false leaves the states out",
+    ),
+)  # fmt: skip
+
+
+def _reads_backwards(file: ScenarioFile) -> bool:
+    return bool(file.network.hidden) and file.learning.gradient == "hard"
+
+
+def idle_keys(file: ScenarioFile, n_levels: int) -> Iterator[tuple[str, str]]:
+    """Yield (table, key) of every key that has no effect in this scenario."""
+    for condition in CONDITIONS:
+        if not condition.applies(file, n_levels):
+            yield condition.table, condition.key
+
+
+def check_and_fill(file: ScenarioFile, cards: LoadedCards, folder: Path, source: Source) -> ScenarioFile:
+    """Return the scenario with presets and dependent defaults filled in.
+
+    Raises
+    ------
+    ScenarioError
+        For the first problem, with the number of the others.
+    """
+    n_levels = int(cards.storage.params["n_levels"].value)
+    _raise_first([*_without_effect(file, n_levels, source), *_preset_problems(file)], source)
+    filled = _fill(file, cards)
+    _raise_first([*_missing(filled, n_levels), *_contradictions(filled, cards, folder)], source)
+    return filled
+
+
+def _raise_first(problems: list[Problem], source: Source) -> None:
+    if problems:
+        key, sentence = problems[0]
+        raise ScenarioError(f"{source.at(key)}: {sentence}{source.and_more(len(problems) - 1)}")
+
+
+def _without_effect(file: ScenarioFile, n_levels: int, source: Source) -> Iterator[Problem]:
+    for condition in CONDITIONS:
+        given = condition.key in getattr(file, condition.table).model_fields_set
+        if given and not condition.applies(file, n_levels):
+            key = f"{condition.table}.{condition.key}"
+            # Who changed another key on the command line cannot edit the file for it.
+            how = f" (on the command line: --set {key}=)" if source.overrides else ""
+            yield key, f"has no effect, because {condition.reason.format(file=file)}; remove it{how}."
+
+
+def _preset_problems(file: ScenarioFile) -> Iterator[Problem]:
+    name, rule = file.learning.preset, file.learning.rule
+    if name is None:
+        return
+    if name not in PRESETS:
+        yield "learning.preset", f"got {name!r}. {did_you_mean(name, PRESETS)}"
+    elif PRESETS[name].rule != rule:
+        fitting = ", ".join(sorted(n for n, preset in PRESETS.items() if preset.rule == rule))
+        yield "learning.preset", f"{name!r} belongs to rule {PRESETS[name].rule!r}; for {rule!r} there are: {fitting}."
+
+
+def _fill(file: ScenarioFile, cards: LoadedCards) -> ScenarioFile:
+    learning, device, crossbar, accelerator = file.learning, file.device, file.crossbar, file.accelerator
+    if learning.preset is not None:
+        values = PRESETS[learning.preset].values
+        learning = learning.model_copy(update={k: v for k, v in values.items() if getattr(learning, k) is None})
+    if device.holds is None:
+        device = device.model_copy(update={"holds": cards.sampler_model.holds[0]})
+    bitlines = crossbar.tile_bitlines
+    if crossbar.columns_per_adc is None:
+        crossbar = crossbar.model_copy(update={"columns_per_adc": min(8, bitlines)})
+    if crossbar.gradient_bits is None:
+        bits = 8 if crossbar.inputs == "bit_serial" and _reads_backwards(file) else 0
+        crossbar = crossbar.model_copy(update={"gradient_bits": bits})
+    if accelerator.queue is None and accelerator.arrivals == "back_to_back":
+        accelerator = accelerator.model_copy(update={"queue": 1})
+    if accelerator.write_columns is None:
+        accelerator = accelerator.model_copy(update={"write_columns": min(32, bitlines)})
+    return file.model_copy(
+        update={"learning": learning, "device": device, "crossbar": crossbar, "accelerator": accelerator}
+    )
+
+
+def _missing(file: ScenarioFile, n_levels: int) -> Iterator[Problem]:
+    for condition in CONDITIONS:
+        table = getattr(file, condition.table)
+        if condition.needed_by and condition.applies(file, n_levels) and getattr(table, condition.key) is None:
+            meaning = type(table).model_fields[condition.key].description or ""
+            needed_by = condition.needed_by.format(file=file)
+            preset = ", or name a learning.preset" if condition.table == "learning" else ""
+            yield (
+                f"{condition.table}.{condition.key}",
+                f"missing, and {needed_by} needs it ({meaning.rstrip('.')}); give it a value{preset}.",
+            )
+
+
+def _contradictions(file: ScenarioFile, cards: LoadedCards, folder: Path) -> Iterator[Problem]:
+    stream, crossbar, accelerator = file.stream, file.crossbar, file.accelerator
+    if stream.dataset.lower().endswith(".npz"):
+        if not (folder / stream.dataset).is_file():
+            yield "stream.dataset", f"got {stream.dataset!r}; there is no such file in the scenario's folder."
+    elif stream.dataset not in DATASET_NAMES:
+        yield "stream.dataset", f"got {stream.dataset!r}. {did_you_mean(stream.dataset, DATASET_NAMES)} " \
+                                "A path must end in .npz."  # fmt: skip
+    if stream.examples is not None and stream.examples < stream.tasks:
+        yield "stream.examples", f"got {stream.examples} for {stream.tasks} tasks; allowed is at least one each."
+    if file.labels.policy == "variation_ratio" and file.labels.threshold is not None and file.labels.threshold > 1:
+        yield "labels.threshold", f"got {file.labels.threshold:g}; a variation ratio is a fraction: allowed are 0 to 1."
+    levels = cards.storage.params["n_levels"].value
+    if levels == 1 or levels != int(levels):
+        key = "storage_params.n_levels" if "n_levels" in file.device.storage_params else "storage"
+        yield f"device.{key}", f"got n_levels = {levels:g}; allowed are integers from 2, or 0 for a continuous element."
+    holds = cards.sampler_model.holds
+    if file.device.holds not in holds:
+        able = ", ".join(f'"{word}"' for word in holds)
+        yield "device.holds", f"got {file.device.holds!r}; the sampling element {file.device.sampler!r} can do {able}."
+    for key, value in (
+        ("crossbar.columns_per_adc", crossbar.columns_per_adc),
+        ("accelerator.write_columns", accelerator.write_columns),
+    ):
+        if value > crossbar.tile_bitlines:
+            yield key, f"got {value}, but a tile has {crossbar.tile_bitlines} bit lines; allowed is up to that many."
+    if file.learning.gradient == "relaxed":
+        faults = list(_not_ideal(file, cards))
+        if faults:
+            yield "learning.gradient", (
+                "got \"relaxed\", which belongs to ideal hardware: binary in-memory cells can only do the hard "
+                f"gradient, and here {' and '.join(faults)}; write gradient = \"hard\"."
+            )
+
+
+def _not_ideal(file: ScenarioFile, cards: LoadedCards) -> Iterator[str]:
+    devices: tuple[tuple[str, str, Card, DeviceModel], ...] = (
+        ("device.storage", file.device.storage, cards.storage, cards.storage_model),
+        ("device.sampler", file.device.sampler, cards.sampler, cards.sampler_model),
+    )
+    for key, name, card, model in devices:
+        if model.family != "ideal":
+            yield f"{key} is {name!r} ({model.family})"
+            continue
+        facts = {**card.params, **card.costs}
+        for number, neutral in neutral_values(model).items():
+            if facts[number].value != neutral:
+                yield f"{key} has {number} = {facts[number].value:g}, not {neutral:g}"
+    if file.crossbar.inputs != "analog":
+        yield f"crossbar.inputs is {file.crossbar.inputs!r}, not 'analog'"
+    if file.crossbar.adc_bits != 0:
+        yield f"crossbar.adc_bits is {file.crossbar.adc_bits}, not 0"
+    if file.device.holds != "query":
+        yield f"device.holds is {file.device.holds!r}, not 'query'"

@@ -1,0 +1,145 @@
+"""Sampling in CMOS: a cell compares the top bits of a linear-feedback shift register with an n-bit threshold.
+
+The probability is rounded to a multiple of 2**-n_bits. The bits come from a bank of `n_generators` maximal-length Galois
+registers: cell c listens to register c modulo n_generators (one register per bit line if there are as many), and
+the cells of one register are served one after the other, each draw `stride` steps of the sequence after the last; a stride
+above 1 stands for leap-forward logic. The bank runs through all looks of a call. Where in its period each register stands
+when a call begins is a hash of the call's key, so that what one query draws does not depend on the queries before it; within a
+query the correlations are those of the registers. A register never holds 0, so a threshold of m in 2**n is passed with
+probability (m 2**(L-n)) / (2**L - 1) on a register of L >= n bits. With `lfsr_length` 0 the bits are ideal.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bimu_hw.devices import ParamSpec, SamplerModel, StateVar
+from bimu_hw.kernels import inline, jit
+from bimu_hw.kernels.bits import fold
+from device_models.ideal_sampler import bernoulli_threshold, draw_look
+
+_I = np.int32
+_I64 = np.int64
+_U32 = np.uint32
+_U64 = np.uint64
+
+#: Feedback mask of a maximal-length Galois register of 1, 2, ... 32 bits that shifts right. Of the masks with the
+#: fewest taps the smallest, found by testing the order of the step as a matrix over GF(2); the tests repeat the proof.
+MASKS = np.array(
+    [
+        0x1, 0x3, 0x5, 0x9, 0x12, 0x21, 0x41, 0x8E, 0x108, 0x204, 0x402, 0x829, 0x100D, 0x2015, 0x4001, 0x8016, 0x10004,
+        0x20040, 0x40013, 0x80004, 0x100002, 0x200001, 0x400010, 0x80000D, 0x1000004, 0x2000023, 0x4000013, 0x8000004,
+        0x10000002, 0x20000029, 0x40000004, 0x80000062,
+    ],
+    dtype=np.uint32,
+)  # fmt: skip
+
+#: Tells the phase of the registers from the keyed bits of the looks.
+_PHASE = np.uint64(0x7068617365)
+
+
+class Params(NamedTuple):
+    """See `MODEL.specs`."""
+
+    n_bits: float
+    lfsr_length: float
+    n_generators: float
+    stride: float
+
+
+class State(NamedTuple):
+    """Thresholds, and work space for the bank of registers, of which the first `n_generators` entries are used."""
+
+    threshold: np.ndarray
+    register: np.ndarray
+
+
+@inline
+def _word_bits(params):
+    """Return the resolution of the comparison: 23 bits where none is stated."""
+    return _I(params.n_bits) if params.n_bits >= 1.0 else _I(23)
+
+
+@inline
+def lfsr_step(register, mask):
+    """Return the next state (uint32) of a right-shifting Galois register."""
+    return _U32((register >> _U32(1)) ^ (mask * (register & _U32(1))))
+
+
+@inline
+def start_state(key, generator, length):
+    """Return the state (uint32, never 0) of a register of `length` bits at the beginning of a call."""
+    period = _U64((_U64(1) << _U64(length)) - _U64(1))
+    return _U32(_U64(1) + fold(fold(key, _PHASE), _U64(generator)) % period)
+
+
+@jit
+def fabricate(state, params, key):
+    """Bias every cell at lam = 0; all cells are alike. *Mutates* `state.threshold`."""
+    for c in range(state.threshold.size):
+        state.threshold[c] = _I(1 << 22)
+
+
+@jit
+def bias(state, lam, cells, params):
+    """Compute the rounded threshold of the listed cells from `lam`. *Mutates* `state.threshold`."""
+    threshold = state.threshold
+    bits = _word_bits(params)
+    shift = _I(_I(23) - bits)
+    if cells.size == threshold.size:
+        for c in range(threshold.size):
+            threshold[c] = _I(bernoulli_threshold(lam[c], bits) << shift)
+    else:
+        for n in range(cells.size):
+            threshold[cells[n]] = _I(bernoulli_threshold(lam[cells[n]], bits) << shift)
+
+
+@jit
+def sample(state, params, key, interval, out):
+    """Draw weights, int8[look, cell]. *Mutates* `state.register`, whose contents do not outlive the call."""
+    threshold, register = state.threshold, state.register
+    length = _I(params.lfsr_length)
+    if length == 0:
+        for n in range(out.shape[0]):
+            draw_look(threshold, fold(key, _U64(n)), out[n])
+        return
+    bank = min(_I64(params.n_generators), _I64(register.size))
+    mask = MASKS[length - 1]
+    # The comparison is on 23 bits, left-aligned.
+    left, right = _U32(max(_I(23) - length, _I(0))), _U32(max(length - _I(23), _I(0)))
+    for g in range(bank):
+        register[g] = start_state(key, g, length)
+    for n in range(out.shape[0]):
+        row = out[n]
+        for first in range(0, threshold.size, bank):
+            for g in range(min(bank, threshold.size - first)):
+                k = _I(_U32(register[g] << left) >> right)
+                row[first + g] = np.int8(1) if k >= threshold[first + g] else np.int8(-1)
+            for _ in range(_I64(params.stride)):
+                for g in range(bank):
+                    register[g] = lfsr_step(register[g], mask)
+
+
+MODEL = SamplerModel(
+    name="cmos_lfsr",
+    family="cmos",
+    summary="n-bit comparator on a shared bank of linear-feedback shift registers",
+    params=Params,
+    state=State,
+    specs=(
+        ParamSpec("n_bits", "1", "bits of the comparison, a whole number; 0 for 23", 0.0, 23.0, 0.0),
+        ParamSpec("lfsr_length", "1", "bits of a register, a whole number; 0 for ideal bits", 0.0, 32.0, 0.0),
+        ParamSpec("n_generators", "1", "registers; cell c listens to register c modulo their number", 1.0, 2.0**20),
+        ParamSpec("stride", "1", "steps of a register's sequence from one draw to the next", 1.0, 64.0),
+    ),
+    variables=(
+        StateVar("threshold", "int32", "1", "random bits at or above it give weight +1"),
+        StateVar("register", "uint32", "1", "work space: states of the registers"),
+    ),
+    fabricate=fabricate,
+    bias=bias,
+    sample=sample,
+    holds=("query", "read"),
+)
