@@ -1,12 +1,13 @@
 """Sampling in CMOS: a cell compares the top bits of a linear-feedback shift register with an n-bit threshold.
 
-The probability is rounded to a multiple of 2**-n_bits. The bits come from a bank of `n_generators` maximal-length Galois
-registers: cell c listens to register c modulo n_generators (one register per bit line if there are as many), and
-the cells of one register are served one after the other, each draw `stride` steps of the sequence after the last; a stride
-above 1 stands for leap-forward logic. The bank runs through all looks of a call. Where in its period each register stands
-when a call begins is a hash of the call's key, so that what one query draws does not depend on the queries before it; within a
-query the correlations are those of the registers. A register never holds 0, so a threshold of m in 2**n is passed with
-probability (m 2**(L-n)) / (2**L - 1) on a register of L >= n bits. With `lfsr_length` 0 the bits are ideal.
+The probability is rounded to a multiple of 2**-n_bits. The bits come from a bank of `n_generators` maximal-length
+Galois registers: cell c listens to register c modulo n_generators (one register per bit line if there are as many),
+and the cells of one register are served one after the other, each draw `stride` steps of the sequence after the
+last; a stride above 1 stands for leap-forward logic. The bank runs through all looks of a call. Where in its period
+each register stands when a call begins is a hash of the call's key, so that what one query draws does not depend on
+the queries before it; within a query the correlations are those of the registers. A register never holds 0, so a
+threshold that m < 2**n words pass is passed with probability m 2**(L-n) / (2**L - 1) on a register of L >= n bits.
+With `lfsr_length` 0 the bits are ideal.
 """
 
 from __future__ import annotations

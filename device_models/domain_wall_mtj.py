@@ -1,15 +1,16 @@
 """A domain wall on a notched track, read by a magnetic tunnel junction above it: the position is lam.
 
-The n_levels notches are the levels. A pulse depins the wall and moves it to the next notch. It fails, the wall staying where it
-is, with a probability that differs between the two directions (a tapered track is asymmetric), and if it moves it may
-overshoot by one more notch. Depinning is thermally activated: a pulse of length t fails with probability exp(-t / tau), and a
-log-normal spread of tau between cells makes a cell's probability ``p_fail ** x`` with x log-normal of mean 1: where nothing fails,
-a spread changes nothing. A continuous element (a track without notches) takes an event of any real count as one
-displacement, which fails, or happens, or happens twice, as a whole.
+The n_levels notches are the levels. A pulse depins the wall and moves it to the next notch. It fails, the wall
+staying where it is, with a probability that differs between the two directions (a tapered track is asymmetric), and
+if it moves it may overshoot by one more notch. Depinning is thermally activated: a pulse of length t fails with
+probability exp(-t / tau), and a log-normal spread of tau between cells makes a cell's probability ``p_fail ** x``
+with x log-normal of mean 1: where nothing fails, a spread changes nothing. A continuous element (a track without
+notches) takes an event of any real count as one displacement, which fails, or happens, or happens twice, as a
+whole.
 
-Sources of the model: Leonard et al., arXiv:2111.11516 (measured notched tracks with 4 to 5 states, switched by spin-orbit
-torque; the trapezoid asymmetric, the straight track more stochastic); Appl. Phys. Lett. 118, 202405 (2021) (simulation: linear,
-symmetric update of a notched track).
+Sources of the model: Leonard et al., arXiv:2111.11516 (measured notched tracks with 4 to 5 states, switched by
+spin-orbit torque; the trapezoid asymmetric, the straight track more stochastic); Appl. Phys. Lett. 118, 202405
+(2021) (simulation: linear, symmetric update of a notched track).
 """
 
 from __future__ import annotations
@@ -22,8 +23,19 @@ from bimu_hw.devices import ParamSpec, StateVar, StorageModel
 from bimu_hw.kernels import inline, jit
 from bimu_hw.kernels.bits import cell_bits, centred_uniform, fold, key_halves, normal_from_bits
 from device_models.nonidealities import (
-    LAM_WINDOW, READ_NOISE, STUCK, add_pulses, conductance_of, device_words, draw_fault, fault_level, level_window,
-    pulse_words, relative_spread, sub_pulses, two_normals,
+    LAM_WINDOW,
+    READ_NOISE,
+    STUCK,
+    add_pulses,
+    conductance_of,
+    device_words,
+    draw_fault,
+    fault_level,
+    level_window,
+    pulse_words,
+    relative_spread,
+    sub_pulses,
+    two_normals,
 )  # fmt: skip
 
 _F = np.float32
@@ -117,7 +129,7 @@ def pulse(state, cells, counts, params, grid, key, now):
             return
         done = _I(1)
     for n in range(cells.size):
-        c = _I(n) if dense else cells[n]
+        c = cells[n]
         n_pulses = sub_pulses(counts[n], grid.level_max)
         take = counts[n] / _F(max(n_pulses, _I(1)))
         for p in range(done, n_pulses):

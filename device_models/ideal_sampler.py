@@ -1,7 +1,7 @@
 """Ideal sampling: independent Bernoulli weights, P(+1) = sigma(2 lam), to the resolution of 23 random bits.
 
-The comparison u > 1 - sigma(2 lam) of the algorithm is done on integers: with u = (k + 1/2) / 2**23 it reads k >= t, where
-t = round(2**23 sigma(-2 lam)) is computed once when the cell is biased.
+The comparison u > 1 - sigma(2 lam) of the algorithm is done on integers: with u = (k + 1/2) / 2**23 it reads k >=
+t, where t = round(2**23 sigma(-2 lam)) is computed once when the cell is biased.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class State(NamedTuple):
 def bernoulli_threshold(lam, n_bits):
     """Return round(2**n_bits sigma(-2 lam)) as int32, for n_bits up to 23.
 
-    The smaller of the two probabilities is computed, which loses no digits on either tail, and the other one follows by
-    symmetry: the thresholds of lam and -lam add up to 2**n_bits.
+    The smaller of the two probabilities is computed, which loses no digits on either tail, and the other one
+    follows by symmetry: the thresholds of lam and -lam add up to 2**n_bits.
     """
     e = exp32(_F(-2.0) * abs(lam))
     smaller = e / (_F(1.0) + e)

@@ -1,4 +1,4 @@
-"""Ideal storage: every pulse moves lam by exactly what was asked, up to the last level. The reference for all others."""
+"""Ideal storage: every pulse moves lam by exactly what was asked, up to the last level. The reference for others."""
 
 from __future__ import annotations
 

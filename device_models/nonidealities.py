@@ -1,4 +1,4 @@
-"""What storage elements share: keyed noise, spread between devices, stuck devices, wear counters, the map to conductance.
+"""What storage elements share: keyed noise, spread, stuck devices, pulse counters, the map to conductance.
 
 All are scalar helpers that a kernel calls inside its loop. None of them branches around an effect: at its neutral
 value each one computes the identity exactly.
@@ -25,21 +25,23 @@ _MOST = 2**31 - 1
 _philox = inline(philox.py_func)
 
 LAM_WINDOW = ParamSpec(
-    "lam_window", "1", "|lam| at which a continuous element reaches the ends of its conductance range", low=1e-3, high=1e6
+    "lam_window",
+    "1",
+    "|lam| at which a continuous element reaches the ends of its conductance range",
+    low=1e-3,
+    high=1e6,
 )
 STUCK = (
     ParamSpec("stuck_on", "1", "fraction of devices fixed at their highest level", 0.0, 1.0, 0.0),
     ParamSpec("stuck_off", "1", "fraction of devices fixed at their lowest level", 0.0, 1.0, 0.0),
     ParamSpec("stuck_random", "1", "fraction of devices fixed at a level drawn evenly from the range", 0.0, 1.0, 0.0),
 )
-READ_NOISE = ParamSpec(
-    "read_noise", "1", "standard deviation of one look at a cell, white, in levels", 0.0, 1e3, 0.0
-)
+READ_NOISE = ParamSpec("read_noise", "1", "standard deviation of one look at a cell, white, in levels", 0.0, 1e3, 0.0)
 
 
 @inline
 def level_window(grid, lam_window):
-    """Return the level (float32) at which the conductance range ends: the last one, or `lam_window` if there is no last."""
+    """Return the level (float32) at which the conductance range ends: the last, or `lam_window` if there is none."""
     return _F(grid.level_max if grid.level_max < np.inf else lam_window / grid.step)
 
 

@@ -1,14 +1,14 @@
 """A superparamagnetic tunnel junction as sampling element (p-bit): a random telegraph process biased by lam.
 
 Its time average follows P(+1) = sigma(2 lam_eff) with lam_eff = slope lam + offset, both different from device to
-device. With Neel-Brown leaving rates proportional to exp(+-lam_eff) it relaxes at the rate cosh(lam_eff) / tau0, tau0 being half
-the dwell time without bias, so that looks an interval t apart have the correlation rho = exp(-t cosh(lam_eff) / tau0). A
-two-state process with that correlation keeps its state with probability rho and is drawn afresh from equilibrium otherwise,
-which is what `sample` does; nothing is approximated for any t.
+device. With Neel-Brown leaving rates proportional to exp(+-lam_eff) it relaxes at the rate cosh(lam_eff) / tau0,
+tau0 being half the dwell time without bias, so that looks an interval t apart have the correlation rho = exp(-t
+cosh(lam_eff) / tau0). A two-state process with that correlation keeps its state with probability rho and is drawn
+afresh from equilibrium otherwise, which is what `sample` does; nothing is approximated for any t.
 
-Sources: Camsari, Sutton, Datta, Appl. Phys. Rev. 6, 011305 (2019), doi:10.1063/1.5055860 (the law of the p-bit); Hassan, Datta,
-Camsari, arXiv:2101.00147 (the stochastic neuron as circuit); Funatsu et al., Nat. Commun. (2022), doi:10.1038/s41467-022-31788-1
-(exponential dwell times and their dependence on bias, measured).
+Sources: Camsari, Sutton, Datta, Appl. Phys. Rev. 6, 011305 (2019), doi:10.1063/1.5055860 (the law of the p-bit);
+Hassan, Datta, Camsari, arXiv:2101.00147 (the stochastic neuron as circuit); Funatsu et al., Nat. Commun. (2022),
+doi:10.1038/s41467-022-31788-1 (exponential dwell times and their dependence on bias, measured).
 """
 
 from __future__ import annotations
@@ -116,8 +116,12 @@ MODEL = SamplerModel(
     specs=(
         ParamSpec("slope", "1", "gain from lam to the bias the junction feels", 0.0, 100.0, 1.0),
         ParamSpec("offset", "1", "bias at lam = 0, in units of lam", -100.0, 100.0, 0.0),
-        ParamSpec("sigma_slope", "1", "relative standard deviation of the slope between devices, log-normal", 0.0, 10.0, 0.0),
-        ParamSpec("sigma_offset", "1", "standard deviation of the offset between devices, in units of lam", 0.0, 100.0, 0.0),
+        ParamSpec(
+            "sigma_slope", "1", "relative standard deviation of the slope between devices, log-normal", 0.0, 10.0, 0.0
+        ),
+        ParamSpec(
+            "sigma_offset", "1", "standard deviation of the offset between devices, in units of lam", 0.0, 100.0, 0.0
+        ),
         ParamSpec("relaxation_time", "s", "correlation time at zero bias, half the dwell time", 0.0, 1e9, 0.0),
     ),
     variables=(

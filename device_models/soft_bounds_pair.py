@@ -1,17 +1,19 @@
 """A differential pair of memristors with soft bounds: lam = (l_plus - l_minus) / 2 in levels, one 2T2R cell.
 
-A pulse that raises lam raises the first device and lowers the second. Each device follows the soft-bounds model of pulsed analog
-memories: with L the last level and s the device's step, one pulse changes its level l by
+A pulse that raises lam raises the first device and lowers the second. Each device follows the soft-bounds model of
+pulsed analog memories: with L the last level and s the device's step, one pulse changes its level l by
 
     up:   + s (1 + asymmetry) (1 - nonlinearity l / L)
     down: - s (1 - asymmetry) (1 + nonlinearity l / L)
 
-plus cycle-to-cycle noise of standard deviation s sigma_c2c per pulse and, once per programming event, write noise; then
-it is clipped to its range. Several pulses of one event follow each other. On a continuous element L is infinite, the bounds vanish,
-and an event of any real count is one pulse of that many steps, its cycle-to-cycle variance proportional to the count.
+plus cycle-to-cycle noise of standard deviation s sigma_c2c per pulse and, once per programming event, write noise;
+then it is clipped to its range. Several pulses of one event follow each other. On a continuous element L is
+infinite, the bounds vanish, and an event of any real count is one pulse of that many steps, its cycle-to-cycle
+variance proportional to the count.
 
-Sources of the model: Gong et al., Nat. Commun. (2018), doi:10.1038/s41467-018-04485-1 (soft bounds fitted to HfO2 ReRAM);
-Bonnet et al., Nat. Commun. 14, 7530 (2023), doi:10.1038/s41467-023-43317-9 (HfOx arrays for Bayesian networks).
+Sources of the model: Gong et al., Nat. Commun. (2018), doi:10.1038/s41467-018-04485-1 (soft bounds fitted to HfO2
+ReRAM); Bonnet et al., Nat. Commun. 14, 7530 (2023), doi:10.1038/s41467-023-43317-9 (HfOx arrays for Bayesian
+networks).
 """
 
 from __future__ import annotations
@@ -24,8 +26,19 @@ from bimu_hw.devices import ParamSpec, StateVar, StorageModel
 from bimu_hw.kernels import inline, jit
 from bimu_hw.kernels.bits import cell_bits, fold, key_halves, normal_from_bits
 from device_models.nonidealities import (
-    LAM_WINDOW, READ_NOISE, STUCK, add_pulses, conductance_of, device_words, draw_fault, fault_level, level_window,
-    pulse_normals, relative_spread, sub_pulses, two_normals,
+    LAM_WINDOW,
+    READ_NOISE,
+    STUCK,
+    add_pulses,
+    conductance_of,
+    device_words,
+    draw_fault,
+    fault_level,
+    level_window,
+    pulse_normals,
+    relative_spread,
+    sub_pulses,
+    two_normals,
 )  # fmt: skip
 
 _F = np.float32
@@ -63,12 +76,12 @@ class State(NamedTuple):
 class _Law(NamedTuple):
     """The parameters of one pulse in float32."""
 
-    gain_up: float
-    gain_down: float
-    bend: float
-    c2c: float
-    write: float
-    top: float
+    gain_up: np.float32
+    gain_down: np.float32
+    bend: np.float32
+    c2c: np.float32
+    write: np.float32
+    top: np.float32
 
 
 @inline
@@ -212,11 +225,22 @@ MODEL = StorageModel(
     params=Params,
     state=State,
     specs=(
-        ParamSpec("nonlinearity", "1", "how far the step has shrunk at the bound it moves to: 1 to nothing", 0.0, 1.0, 0.0),
+        ParamSpec(
+            "nonlinearity", "1", "how far the step has shrunk at the bound it moves to: 1 to nothing", 0.0, 1.0, 0.0
+        ),
         ParamSpec("asymmetry", "1", "mean step up over mean step down is (1 + a) / (1 - a)", -0.99, 0.99, 0.0),
-        ParamSpec("sigma_d2d", "1", "relative standard deviation of the step from device to device, log-normal", 0.0, 10.0, 0.0),
+        ParamSpec(
+            "sigma_d2d",
+            "1",
+            "relative standard deviation of the step from device to device, log-normal",
+            0.0,
+            10.0,
+            0.0,
+        ),
         ParamSpec("sigma_c2c", "1", "standard deviation of one pulse's step, relative to that step", 0.0, 100.0, 0.0),
-        ParamSpec("write_noise", "1", "standard deviation added per programming event and device, in levels", 0.0, 1e3, 0.0),
+        ParamSpec(
+            "write_noise", "1", "standard deviation added per programming event and device, in levels", 0.0, 1e3, 0.0
+        ),
         READ_NOISE,
         *STUCK,
         ParamSpec("g_min", "S", "conductance of a device at its lowest level", low=0.0),

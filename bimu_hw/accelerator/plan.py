@@ -97,6 +97,15 @@ class WorkPlan:
         """Duration of one query's inference."""
         return sum(stage.ticks for stage in self.inference_stages)
 
+    def look_ticks(self, holds: str) -> int:
+        """Return the shortest time between two draws of one cell's weight: a look, or a sample of the whole network."""
+        stages = self.inference_stages[: 2 * len(self._chip.layers)]
+        if holds == "read":
+            first = self._chip.layers[0].shape[1]
+            columns = min(first, self._chip.arrays.tile_bitlines, self._columns_per_adc)
+            return self._fresh + self._drive + self._integrate + columns * self._convert
+        return sum(stage.ticks for stage in stages)
+
     def _digital_ticks(self, operations: int) -> int:
         return -(-operations // self._lanes) * self._digital
 

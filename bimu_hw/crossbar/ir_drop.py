@@ -349,13 +349,13 @@ class IrDropSolver:
 
     def _run(self, cells: Floats, vectors: Floats, transposed: bool, sensed: Floats, driven: Floats) -> None:
         first = 0
-        wires = self._wires[transposed]
+        wires, spaces = self._wires[transposed], self._spaces[transposed]
+        budget = kernels.iteration_budget(*self.shape)
         while first < len(cells):
             own = vectors[first:] if len(vectors) > 1 else vectors
             status, k, _ = solve_arrays(
-                cells[first:], own, self.tolerance, kernels.iteration_budget(*self.shape), wires, *self._spaces[transposed],
-                sensed[first:], driven[first:],
-            )  # fmt: skip
+                cells[first:], own, self.tolerance, budget, wires, *spaces, sensed[first:], driven[first:]
+            )
             if status == kernels.OK:
                 return
             where = f"IrDropSolver, array {first + k}"

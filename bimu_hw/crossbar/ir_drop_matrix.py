@@ -114,6 +114,6 @@ def _confirm(network: Network, matrix: Floats) -> None:
     taken = kernels.solve(1e-10, kernels.iteration_budget(m, n), network.wires, factors, work, sensed)
     if taken < 0 or np.max(np.abs(matrix.sum(axis=0) - sensed)) > 1e-9 * np.max(np.abs(sensed)):
         raise CircuitError(
-            f"{network.where}: the column sums could not be confirmed to 1e-9 of the largest; the resistances of cells, "
-            "wires and terminals span too many orders of magnitude: bring them closer together."
+            f"{network.where}: the column sums could not be confirmed to 1e-9 of the largest; bring the resistances of "
+            "cells, wires and terminals, which span too many orders of magnitude, closer together."
         )

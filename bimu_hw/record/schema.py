@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.devices import FAULTS, SamplerModel, StateVar, StorageModel
+from bimu_hw.devices import FAULTS, SamplerModel, StorageModel
 from bimu_hw.errors import SchemaError, did_you_mean
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Var:
     name, group : str
         ``/layer`` stands for ``/layer_0``, ``/layer_1``, and so on.
     dims : tuple of str
-        A dimension ``device`` exists only where a cell is a pair.
+        A dimension ``device`` exists only where a cell is a pair of which the model keeps a value each.
     dtype : str
         NumPy name, or "str" for text.
     units : str
@@ -144,8 +144,8 @@ VARIABLES = (
     Var("mean_weight", _L, _CELL, "float32", "1", "mean of the binary weight, tanh(lam)"),
     Var("plasticity", _L, _CELL, "float32", "1", "variance of the binary weight, sech(lam)**2"),
     Var("conductance", _L, (*_CELL, "device"), "float32", "S", "conductance of each storage device"),
-    Var("pulse_count", _L, _CELL, "int32", "1", "programming pulses received since fabrication"),
-    Var("fault", _L, _CELL, "int8", "1", "fault of the cell", flags=dict(FAULTS)),
+    Var("pulse_count", _L, (*_CELL, "device"), "int32", "1", "programming pulses received since fabrication"),
+    Var("fault", _L, (*_CELL, "device"), "int8", "1", "fault of the cell or device", flags=dict(FAULTS)),
 
     Var("trained_task", _T, ("trained_task",), "int64", "1", "last task trained on", coord=True),
     Var("task", _T, ("task",), "int64", "1", "task evaluated", coord=True),
@@ -201,28 +201,28 @@ def layer_variables(storage: StorageModel, sampler: SamplerModel | None = None) 
     SchemaError
         If a model's variable takes the name of another one.
     """
-    found = {name: _on_cells(v, storage.n_devices) for name, v in group_variables(_L).items()}
+    n_devices = storage.n_devices
+    found = {name: _on_cells(v, n_devices) for name, v in group_variables(_L).items()}
     for model, prefix in ((storage, ""), (sampler, "sampler_")):
         for state in model.variables if model is not None else ():
             name = prefix + state.name
-            if not state.recorded or (not prefix and name in ("pulse_count", "fault")):
+            if name in ("pulse_count", "fault"):
+                found[name] = _on_cells(group_variables(_L)[name], n_devices if state.per_device else 1)
+            elif not state.recorded:
                 continue
-            if name in found:
+            elif name in found:
                 raise SchemaError(
                     f"device model {model.name!r}, variable {state.name!r}: the record already has a variable "  # type: ignore[union-attr]
                     f"{name!r}; rename the model's, or declare it recorded=False."
                 )
-            found[name] = _from_state(state, name, getattr(model, "n_devices", 1))
+            else:
+                own = Var(name, _L, (*_CELL, "device"), state.dtype, state.unit, state.long_name)
+                found[name] = _on_cells(own, getattr(model, "n_devices", 1) if state.per_device else 1)
     return found
 
 
 def _on_cells(var: Var, n_devices: int) -> Var:
     return var if n_devices > 1 else replace(var, dims=tuple(d for d in var.dims if d != "device"))
-
-
-def _from_state(state: StateVar, name: str, n_devices: int) -> Var:
-    dims = (*_CELL, "device") if state.per_device and n_devices > 1 else _CELL
-    return Var(name, _L, dims, state.dtype, state.unit, state.long_name)
 
 
 def clean_attrs(attrs: Mapping[str, Any]) -> dict[str, str | int | float]:
@@ -346,7 +346,7 @@ def _check_variable(where: str, found: xr.Variable, var: Var) -> None:
 
 
 _NOTES = (
-    "A star marks a coordinate. A dimension device exists only where a cell is a pair.",
+    "A star marks a coordinate. A dimension device exists only where a cell is a pair and each device has its value.",
     "Above record.per_query_limit queries, a row of /queries stands for the queries_per_row consecutive queries whose "
     "sum, mean, first or last value the column aggregate names; variables without one are then left out.",
     "A storage model's own recorded state joins /layer_k under its name, a sampling model's with the prefix sampler_.",

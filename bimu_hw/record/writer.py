@@ -38,6 +38,8 @@ _ROW = np.dtype(
         ("latency_ticks", "i8"), ("correct", "i8"), ("n_aggregated", "i8"),
     ]
 )  # fmt: skip
+_NAMES = list(_ROW.names or ())
+_FINISH, _SUMMED = _NAMES.index("finish_tick"), range(_NAMES.index("asked"), len(_NAMES))
 # What is known only once the label has come; kept apart, so that it can be filled in for any earlier query.
 _LATE = np.dtype([("label_tick", "i8"), ("updated", "i8"), ("pulses", "i8")])
 
@@ -87,7 +89,7 @@ class RunRecorder:
     per_query_limit : int
         Most rows of the queries; 0 counts as 1.
     n_expected_queries : int
-        An upper bound decides the size of blocks; more queries than that are recorded too.
+        Decides how many queries share a row; more queries than that are recorded too, in more rows.
     record_state : bool
         Whether snapshots are kept.
     sampler_model : SamplerModel, optional
@@ -179,8 +181,8 @@ class RunRecorder:
         if place == 0:
             self._open = list(values)
         else:
-            self._open[4] = finish_tick
-            for i in range(7, len(values)):
+            self._open[_FINISH] = finish_tick
+            for i in _SUMMED:
                 self._open[i] += values[i]
         if place == self.queries_per_row - 1:
             self._rows[row] = tuple(self._open)
@@ -203,7 +205,7 @@ class RunRecorder:
         pulses : int
             Programming pulses sent.
         energy : float64[component]
-            Joules of the label and of the update, added to the query's.
+            Joules spent since `query`, added to the query's.
         """
         row = number // self.queries_per_row
         late = self._late[row]
@@ -305,8 +307,8 @@ class RunRecorder:
         if self.n_queries % self.queries_per_row:
             self._rows[n - 1] = tuple(self._open)
         rows, late = self._rows[:n], self._late[:n]
-        columns: dict[str, Any] = {name: rows[name] for name in _ROW.fields or ()}
-        columns |= {name: late[name] for name in _LATE.fields or ()}
+        columns: dict[str, Any] = {name: rows[name] for name in _NAMES}
+        columns |= {name: late[name] for name in _LATE.names or ()}
         count = columns["n_aggregated"]
         columns["latency"] = columns.pop("latency_ticks") / count / _TICKS_PER_SECOND
         columns |= {name: columns[name] / count for name in ("aleatoric", "epistemic", "predictive")}

@@ -1,8 +1,8 @@
 """The conformance suite: what every device model promises, whatever its physics.
 
-`check_storage` and `check_sampler` run all checks of one model with one card and raise `AssertionError` with a sentence at
-the first broken promise. The single checks are in `STORAGE_CHECKS` and `SAMPLER_CHECKS`, for a test runner that wants to show
-each by name::
+`check_storage` and `check_sampler` run all checks of one model with one card and raise `AssertionError` with a
+sentence at the first broken promise. The single checks are in `STORAGE_CHECKS` and `SAMPLER_CHECKS`, for a test
+runner that wants to show each by name::
 
     @pytest.mark.parametrize("check", STORAGE_CHECKS, ids=lambda c: c.__name__)
     def test_my_device(check):

@@ -1,0 +1,224 @@
+"""The exact crossbar solver against a sparse direct solver, badcrossbar and ngspice, side by side in one run.
+
+    pip install . badcrossbar        # badcrossbar needs libcairo2-dev and pkg-config
+    python benchmarks/ir_drop.py     # about three minutes; --quick for one of them
+
+Every row is one read of one binary array (cells of 10 and 100 kohm, 1:1, wires of 1 or 10 ohm per segment) with one
+vector. Times are CPU time of one thread, best and median of repeats that alternate between the solvers, building the
+system included, for ngspice also starting it and reading its output. Errors are max |dI| / max |I| between the
+solvers. Whatever is not installed is named and left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import logging
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import numpy as np  # noqa: E402
+
+from bimu_hw.crossbar.ir_drop import IrDropSolver, effective_matrix, solve_ir_drop  # noqa: E402
+
+REPEATS = {32: 30, 64: 30, 128: 20, 256: 10, 512: 5, 1024: 3}
+PEAK = """
+import re, sys
+sys.path[:0] = [{root!r}]
+import numpy as np
+from bimu_hw.crossbar.ir_drop import solve_ir_drop
+def status(name):
+    return int(re.search(name + r":\\s+(\\d+) kB", open("/proc/self/status").read()).group(1)) / 1024
+start = status("VmRSS")
+cells = np.where(np.random.default_rng(0).random(({n}, {n})) < 0.5, 1e-4, 1e-5)
+solve_ir_drop(cells, np.ones({n}), r_wordline=1.0, r_bitline=1.0).currents
+print(status("VmHWM") - start)
+"""
+
+
+def array(n: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    return np.where(rng.random((n, n)) < 0.5, 1e-4, 1e-5), rng.choice([-0.2, 0.2], n)
+
+
+def ours(cells: np.ndarray, volts: np.ndarray, ohm: float) -> np.ndarray:
+    return solve_ir_drop(cells, volts, r_wordline=ohm, r_bitline=ohm).currents
+
+
+def by_splu(cells: np.ndarray, volts: np.ndarray, ohm: float) -> np.ndarray:
+    from scipy.sparse import coo_array
+    from scipy.sparse.linalg import splu
+
+    m, n = cells.shape
+    word = np.arange(m * n).reshape(m, n)
+    bit = word + m * n
+    wire = 1.0 / ohm
+    edges = [(word, bit, cells), (word[:, 1:], word[:, :-1], wire), (bit[1:], bit[:-1], wire)]
+    a = np.concatenate([e[0].ravel() for e in edges])
+    b = np.concatenate([e[1].ravel() for e in edges])
+    g = np.concatenate([np.broadcast_to(e[2], e[0].shape).ravel() for e in edges])
+    ends = np.r_[word[:, 0], bit[-1]]
+    triplets = (np.r_[g, g, -g, -g, np.full(m + n, wire)], (np.r_[a, b, a, b, ends], np.r_[a, b, b, a, ends]))
+    right = np.zeros(2 * m * n)
+    right[word[:, 0]] = volts * wire
+    matrix = coo_array(triplets, shape=(2 * m * n,) * 2).tocsc()
+    factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    return factors.solve(right)[bit[-1]] * wire
+
+
+def by_badcrossbar(cells: np.ndarray, volts: np.ndarray, ohm: float) -> np.ndarray:
+    import badcrossbar
+
+    solution = badcrossbar.compute(volts[:, None], 1.0 / cells, r_i=ohm, node_voltages=False, all_currents=False)
+    return np.asarray(solution.currents.output).ravel()
+
+
+def by_ngspice(cells: np.ndarray, volts: np.ndarray, ohm: float) -> np.ndarray:
+    from oracles import ngspice
+
+    return ngspice.currents(cells, volts, r_wordline=ohm, r_bitline=ohm)[1]
+
+
+def cpu() -> float:
+    total = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(who)
+        total += usage.ru_utime + usage.ru_stime
+    return total
+
+
+Solver = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+
+
+def measure(solvers: dict[str, tuple[Solver, int]], n: int, ohm: float) -> dict[str, tuple[list[float], np.ndarray]]:
+    """Run every solver as often as wanted, in turns; a cheap one runs several times per turn."""
+    cells, volts = array(n)
+    times: dict[str, list[float]] = {name: [] for name in solvers}
+    found = {}
+    rounds = min(count for _, count in solvers.values())
+    ours(cells, volts, ohm)
+    for _ in range(rounds):
+        for name, (solver, count) in solvers.items():
+            for _ in range(max(1, count // rounds)):
+                clock = cpu if name == "ngspice" else time.process_time
+                start = clock()
+                found[name] = solver(cells, volts, ohm)
+                times[name].append(clock() - start)
+    return {name: (times[name], found[name]) for name in solvers}
+
+
+def compare(sizes: list[int], ohms: list[float], limits: dict[str, int]) -> None:
+    routes = {"splu": by_splu, "badcrossbar": by_badcrossbar, "ngspice": by_ngspice}
+    print(f"{'N':>5} {'ohm':>4}  {'solver':<12} {'best':>11} {'median':>11} {'runs':>4}  {'/ ours':>8}  max|dI|/max|I|")
+    for n in sizes:
+        for ohm in ohms:
+            solvers: dict[str, tuple[Solver, int]] = {"bimu-hw": (ours, REPEATS[n])}
+            for name, limit in limits.items():
+                if n <= limit:
+                    slow = n >= 512 or (name == "ngspice" and n >= 64)
+                    solvers[name] = (routes[name], 1 if slow else 3)
+            results = measure(solvers, n, ohm)
+            mine, currents = results["bimu-hw"]
+            for name, (times, other) in results.items():
+                line = f"{n:>5} {ohm:>4g}  {name:<12} {min(times) * 1e3:>8.3f} ms "
+                line += f"{statistics.median(times) * 1e3:>8.3f} ms {len(times):>4}"
+                if name != "bimu-hw":
+                    error = np.max(np.abs(other - currents)) / np.max(np.abs(other))
+                    line += f"  {statistics.median(times) / statistics.median(mine):>7.0f}x  {error:.1e}"
+                print(line, flush=True)
+
+
+def matrix_rows(sizes: list[int]) -> None:
+    print("\nEffective matrix at 1 ohm: build, then reads of 4096 vectors at once and of single vectors")
+    for n in sizes:
+        cells, volts = array(n)
+        times = []
+        for _ in range(3 if n <= 256 else 1):
+            start = time.process_time()
+            matrix = effective_matrix(cells, r_wordline=1.0, r_bitline=1.0)
+            times.append(time.process_time() - start)
+        vectors = np.random.default_rng(2).uniform(-0.2, 0.2, (4096, n))
+        best = single = np.inf
+        for _ in range(5):
+            start = time.process_time()
+            vectors @ matrix
+            between = time.process_time()
+            for vector in vectors:
+                vector @ matrix
+            best = min(best, (between - start) / 4096)
+            single = min(single, (time.process_time() - between) / 4096)
+        wanted = ours(cells, volts, 1.0)
+        error = np.max(np.abs(volts @ matrix - wanted)) / np.max(np.abs(wanted))
+        print(f"{n:>5}  build best {min(times):7.3f} s CPU, {1 / best:>9.0f} vectors/s, one by one {1 / single:>7.0f}/s,"
+              f" against line elimination {error:.1e}", flush=True)  # fmt: skip
+
+
+def sample_rows(sizes: list[int], n_samples: int = 5) -> None:
+    print(f"\n{n_samples} fresh binary arrays per query through IrDropSolver, 1 ohm, CPU per query")
+    for n in sizes:
+        cells = np.where(np.random.default_rng(3).random((n_samples, n, n)) < 0.5, 1e-4, 1e-5)
+        volts = np.random.default_rng(4).choice([-0.2, 0.2], (1, n))
+        solver = IrDropSolver(n, n, r_wordline=1.0, r_bitline=1.0)
+        for transposed in (False, True):
+            solver.solve(cells, volts, transposed=transposed)
+            times = []
+            for _ in range(20):
+                start = time.process_time()
+                solver.solve(cells, volts, transposed=transposed)
+                times.append((time.process_time() - start) * 1e3)
+            direction = "transposed" if transposed else "forward"
+            print(f"{n:>5}  {direction:<10} best {min(times):8.3f} ms, median {statistics.median(times):8.3f} ms")
+
+
+def energy_row(n: int = 128) -> None:
+    cells, volts = array(n)
+    result = solve_ir_drop(cells, volts, r_wordline=1.0, r_bitline=1.0, r_driver=100.0, r_sense=50.0)
+    spent = result.cell_dissipation.sum() + result.wire_dissipation + result.terminal_dissipation
+    print(f"\nEnergy at N = {n}: sources {float(result.source_power):.12e} W, dissipated {float(spent):.12e} W, "
+          f"difference {abs(float(spent / result.source_power) - 1):.1e}")  # fmt: skip
+
+
+def memory_row(n: int = 512) -> None:
+    done = subprocess.run([sys.executable, "-c", PEAK.format(root=str(ROOT), n=n)], capture_output=True, text=True,
+                          check=True)  # fmt: skip
+    print(f"\nPeak memory of one solve at N = {n}, above import (kernels from the cache): {float(done.stdout):.0f} MiB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="sizes up to 256 only")
+    quick = parser.parse_args().quick
+    sizes = [64, 128, 256] if quick else [64, 128, 256, 512, 1024]
+    limits = {"splu": 256 if quick else 512}
+    if importlib.util.find_spec("badcrossbar"):
+        logging.disable(logging.INFO)
+        limits["badcrossbar"] = 256 if quick else 512
+    else:
+        print("badcrossbar is not installed: left out")
+    if shutil.which("ngspice"):
+        limits["ngspice"] = 64
+    else:
+        print("ngspice is not on PATH: left out")
+    print(f"Python {platform.python_version()}, {platform.machine()}, NumPy {np.__version__}, one thread\n")
+    compare([32, *sizes], [1.0, 10.0], limits)
+    matrix_rows([n for n in sizes if n <= 512])
+    sample_rows([n for n in sizes if n <= 256])
+    energy_row()
+    memory_row()
+
+
+if __name__ == "__main__":
+    main()

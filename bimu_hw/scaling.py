@@ -1,0 +1,118 @@
+"""A component card at the resolution and line length of a scenario.
+
+A card states what one conversion costs at one resolution and what one line costs at one length, because that is what
+sources state. These rules carry the values over; they are crude, say so, and scale the range along with the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bimu_hw.cards import Card, Fact
+from bimu_hw.errors import ScenarioError
+
+MAX_ADC_BITS = 16
+
+#: Growth of the energy of published converters per bit, and the exponent of their number of bits.
+_ENERGY_PER_BIT = 10.0 ** ((6.02 - 3.2205) / 10.0)
+_BITS_EXPONENT = -2.829
+
+
+def scale_adc(card: Card, bits: int) -> Card:
+    """Return a component card whose converter has another resolution.
+
+    Up to the card's reference resolution a converter works by successive approximation: energy, time and area follow
+    its ``bits + 1`` steps (NeuroSim's rule for the time; its areas and energies follow it within 30 % from 4 bits to 8).
+    Beyond it energy grows at least as published converters do, 1.9 times per bit with a falling correction; that
+    regression turns round below 5 bits and is not used there. One bit is a sense amplifier, which the card states.
+
+    Parameters
+    ----------
+    card : Card
+        A component card.
+    bits : int
+        0 for an exact converter, priced as the one the card states: no circuit is exact.
+
+    Returns
+    -------
+    Card
+        The card itself for 0 bits and for its reference resolution.
+
+    Raises
+    ------
+    ScenarioError
+        If `bits` is not an integer from 0 to 16.
+
+    References
+    ----------
+    Peng, Huang, Luo, Sun, Yu, DNN+NeuroSim, IEDM 2019, doi:10.1109/IEDM19573.2019.8993491.
+    Andrulis, Chen, Lee, Emer, Sze, arXiv:2404.06553 (regression on Murmann's ADC survey).
+    """
+    if isinstance(bits, bool) or bits != int(bits) or not 0 <= bits <= MAX_ADC_BITS:
+        raise ScenarioError(
+            f"converter: got {bits!r} bits; allowed are integers from 1 to {MAX_ADC_BITS}, or 0 for an exact one."
+        )
+    costs = card.costs
+    reference = costs["adc_reference_bits"].value
+    if bits in (0, reference):
+        return card
+    at = f"{int(bits)} bits from {reference:g}"
+    if bits == 1:
+        changed = {
+            f"adc_{name}": replace(costs[f"sense_{sense}"], why=f"sense amplifier: {costs[f'sense_{sense}'].why}")
+            for name, sense in (("convert_energy", "energy"), ("convert_time", "time"), ("area", "area"))
+        }
+    else:
+        steps = (bits + 1.0) / (reference + 1.0)
+        survey = _ENERGY_PER_BIT ** (bits - reference) * (bits / reference) ** _BITS_EXPONENT
+        energy = max(steps, survey) if bits > reference else steps
+        factors = {"adc_convert_energy": energy, "adc_convert_time": steps, "adc_area": steps}
+        changed = {name: _scaled(costs[name], factor, at) for name, factor in factors.items()}
+    changed["adc_reference_bits"] = _exactly(costs["adc_reference_bits"], bits, at)
+    return _with_costs(card, changed)
+
+
+def scale_lines(card: Card, n_cells: int) -> Card:
+    """Return a component card whose lines have another number of cells; their energy follows the capacitance.
+
+    Parameters
+    ----------
+    card : Card
+        A component card.
+    n_cells : int
+        Cells on a line, at least 1. The share of the capacitance that no cell causes is scaled along with the rest.
+
+    Raises
+    ------
+    ScenarioError
+        If `n_cells` is below 1.
+    """
+    if n_cells < 1:
+        raise ScenarioError(f"line: got {n_cells!r} cells; allowed are integers from 1.")
+    reference = card.costs["line_reference_cells"]
+    if n_cells == reference.value:
+        return card
+    at = f"{n_cells} cells from {reference.value:g}"
+    changed = {
+        name: _scaled(card.costs[name], n_cells / reference.value, at)
+        for name in ("driver_drive_energy", "write_row_energy")
+    }
+    changed["line_reference_cells"] = _exactly(reference, n_cells, at)
+    return _with_costs(card, changed)
+
+
+def _scaled(fact: Fact, factor: float, at: str) -> Fact:
+    return replace(
+        fact, value=fact.value * factor, low=fact.low * factor, high=fact.high * factor,
+        # What follows from an assumption is one.
+        kind="assumed" if fact.kind == "assumed" else "derived", why=f"{fact.why} (scaled to {at})",
+    )  # fmt: skip
+
+
+def _exactly(fact: Fact, value: float, at: str) -> Fact:
+    return replace(fact, value=float(value), low=float(value), high=float(value), why=f"scaled to {at}")
+
+
+def _with_costs(card: Card, changed: Mapping[str, Fact]) -> Card:
+    return replace(card, costs={**card.costs, **changed})

@@ -1,0 +1,476 @@
+"""Scenario files: what is read, what is filled in, what is refused, and what identifies a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import tomllib
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from bimu_hw.cards import load_card, load_component_card
+from bimu_hw.crossbar.chip import ACTIVATIONS
+from bimu_hw.crossbar.synapses import POLICIES
+from bimu_hw.devices import Holds, get_model
+from bimu_hw.errors import ScenarioError
+from bimu_hw.learning.policies import POLICY_PARAMETERS, Budgeted, UncertaintyThreshold
+from bimu_hw.learning.streams import INPUTS, STREAM_KINDS
+from bimu_hw.presets import PRESETS, RULE_PARAMETERS
+from bimu_hw.scenario import check_expectations, expectation_outcomes, load_scenario, make_scenario, scenario_schema
+from bimu_hw.scenario.checks import CONDITIONS
+from bimu_hw.scenario.tables import ScenarioFile
+
+FOLDER = Path(__file__).parents[1] / "scenarios"
+QUICKSTART = FOLDER / "quickstart.toml"
+IDEAL = FOLDER / "mnist_ideal.toml"
+SHIPPED = sorted(FOLDER.glob("*.toml"))
+
+
+def quickstart(*overrides: str, seed: int | None = None):
+    return load_scenario(QUICKSTART, overrides, seed)
+
+
+def refusal(*overrides: str, path: Path = QUICKSTART) -> str:
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(path, overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# What is shipped
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_scenarios_are_valid(path):
+    scenario = load_scenario(path)
+    assert scenario.name == path.stem
+    assert scenario.folder == path.parent
+    assert path.read_text(encoding="utf-8").startswith("#:schema ./schema.json\n")
+
+
+def test_the_four_scenarios_are_what_they_say():
+    assert {path.stem for path in SHIPPED} >= {
+        "quickstart", "mnist_ideal", "permuted_mnist_ideal", "permuted_mnist_oxram",
+    }  # fmt: skip
+    start, oxram = quickstart(), load_scenario(FOLDER / "permuted_mnist_oxram.toml")
+    assert get_model(start.sampler_card.model).family == "spintronic"
+    assert (start.n_levels, start.device.holds, start.learning.gradient) == (16, "query", "hard")
+    assert (start.stream.dataset, start.stream.tasks, start.labels.policy) == ("digits", 3, "budgeted")
+    assert (oxram.n_levels, oxram.device.programming) == (16, "residue")
+    # "All nonidealities of its card": the scenario replaces none of the card's numbers.
+    assert oxram.storage_card == load_card(oxram.device.storage)
+    for path, preset, tasks in (
+        (IDEAL, "bimu_mnist_1_task", 1),
+        (FOLDER / "permuted_mnist_ideal.toml", "bimu_permuted_mnist_1000_tasks", 10),
+    ):
+        ideal = load_scenario(path)
+        assert (ideal.learning.preset, ideal.stream.tasks) == (preset, tasks)
+        assert ideal.rule_parameters == dict(PRESETS[preset].values)
+
+
+def test_the_committed_schema_is_current():
+    committed = json.loads((FOLDER / "schema.json").read_text(encoding="utf-8"))
+    assert committed == scenario_schema(), "run: bimu-hw describe --scenario > scenarios/schema.json"
+
+
+def test_every_key_has_a_description_in_the_schema():
+    schema = scenario_schema()
+    for table in (schema, *schema["$defs"].values()):
+        for name, key in table["properties"].items():
+            assert key.get("description"), name
+
+
+# Presets
+
+
+def test_presets_are_the_published_numbers():
+    # Typed again from the paper's table: rule, eta, L, K, eta_max, N.
+    published = {
+        "bimu_permuted_mnist_1000_tasks": (4.9, 161.3, 3.76, 0.0023, 700),
+        "bimu_mnist_1_task": (81.76, 12.3, 4.72, 0.017, 6100),
+        "bimu_permuted_mnist_1000_tasks_wide": (60, 280.7, 6.2, 0.005, 1000),
+        "bimu_openloris": (48.7, 16.7, 0.53, 0.065, 1600),
+    }
+    names = ("lr", "likelihood_multiplier", "kl_multiplier", "lr_max", "memory_window")
+    for preset, values in published.items():
+        assert PRESETS[preset].rule == "bimu"
+        assert PRESETS[preset].values == dict(zip(names, values, strict=True))
+    assert PRESETS["bayesbinn_permuted_mnist_1000_tasks"].values == {"lr": 0.77, "prior_strength": 1.25e-5}
+    for preset in PRESETS.values():
+        assert set(preset.values) == set(RULE_PARAMETERS[preset.rule])
+        assert "arXiv" in preset.source
+
+
+def test_an_explicit_key_overrides_the_preset():
+    scenario = quickstart("learning.preset=bimu_mnist_1_task", "learning.lr=3.5")
+    assert scenario.learning.lr == 3.5
+    assert scenario.learning.memory_window == 6100.0
+
+
+def test_a_rule_without_preset_needs_all_its_hyperparameters():
+    bayes = ("learning.rule=bayesbinn", "learning.preset=")
+    message = refusal(*bayes, "learning.lr=0.5", *(f"learning.{key}=" for key in _bimu_keys()))
+    assert "learning.prior_strength" in message
+    assert "missing" in message
+    assert "bayesbinn" in message
+    scenario = quickstart(
+        *bayes, "learning.lr=0.5", "learning.prior_strength=0", *(f"learning.{key}=" for key in _bimu_keys())
+    )
+    assert scenario.rule_parameters == {"lr": 0.5, "prior_strength": 0.0}
+
+
+def _bimu_keys() -> list[str]:
+    """Keys of [learning] in the quickstart that belong to BiMU alone."""
+    given = tomllib.loads(QUICKSTART.read_text(encoding="utf-8"))["learning"]
+    return [key for key in given if key in RULE_PARAMETERS["bimu"] and key != "lr"]
+
+
+# Overrides and seeds
+
+
+def test_overrides_are_toml_literals_or_text():
+    scenario = quickstart(
+        "stream.tasks=2", "network.hidden=[32, 16]", "accelerator.rate=2 kHz", "title='two words'",
+        "accelerator.power_gating=true", "labels.latency=\"3 us\"", "device.storage_params.n_levels=8",
+    )  # fmt: skip
+    assert (scenario.stream.tasks, scenario.network.hidden, scenario.accelerator.rate) == (2, (32, 16), 2000.0)
+    assert (scenario.title, scenario.accelerator.power_gating, scenario.labels.latency) == ("two words", True, 3e-6)
+    assert scenario.n_levels == 8
+
+
+def test_an_empty_value_removes_a_key():
+    scenario = quickstart("labels.policy=always", "labels.budget=", "labels.gamma=")
+    assert scenario.labels.policy == "always"
+    assert scenario.labels.budget is None
+    assert "nothing to remove" in refusal("labels.threshold=")
+
+
+def test_the_later_override_wins():
+    assert quickstart("stream.tasks=2", "stream.tasks=4").stream.tasks == 4
+
+
+def test_a_value_cannot_smuggle_in_another_key():
+    # As TOML this would be two assignments; it is one text, and a text is no number of tasks.
+    assert "stream.tasks" in refusal("stream.tasks=2\nkind = 'stationary'")
+
+
+def test_seed_sets_all_three_and_an_override_sets_one_apart():
+    seeds = quickstart("seeds.noise=3", seed=0).seeds
+    assert (seeds.fabrication, seeds.noise, seeds.data) == (0, 3, 0)
+    assert quickstart(seed=2**63 - 1).seeds.data == 2**63 - 1
+    with pytest.raises(ScenarioError, match="seed"):
+        quickstart(seed=-1)
+
+
+def test_run_name_tells_scenario_content_and_seeds():
+    assert quickstart(seed=7).run_name == f"quickstart-{quickstart(seed=7).hash[:8]}-s7"
+    assert quickstart("seeds.noise=3", seed=7).run_name.endswith("-s7.3.7")
+
+
+# Defaults that depend on other keys
+
+
+def test_dependent_defaults():
+    start = quickstart("device.holds=")
+    assert start.device.holds == get_model(start.sampler_card.model).holds[0] == "read"
+    assert start.crossbar.gradient_bits == 8
+    narrow = ("crossbar.tile_bitlines=4", "crossbar.columns_per_adc=")
+    assert quickstart(*narrow).crossbar.columns_per_adc == 4
+    assert quickstart(*narrow).accelerator.write_columns == 4
+    ideal = load_scenario(IDEAL)
+    assert (ideal.crossbar.columns_per_adc, ideal.accelerator.write_columns) == (8, 32)
+    assert ideal.crossbar.gradient_bits == 0
+    assert ideal.n_levels == 0
+
+
+def test_words_of_the_file_are_the_words_of_the_package():
+    fields = {name: info.annotation for name, info in ScenarioFile.model_fields.items()}
+
+    def words(table: str, key: str) -> set[str]:
+        return set(get_args(fields[table].model_fields[key].annotation))
+
+    assert words("stream", "kind") == set(STREAM_KINDS)
+    assert words("stream", "inputs") == set(INPUTS)
+    assert words("labels", "policy") == set(POLICY_PARAMETERS)
+    assert words("device", "holds") == set(get_args(Holds))
+    assert words("device", "programming") == set(POLICIES)
+    assert words("network", "activation") == set(ACTIVATIONS)
+    assert words("learning", "rule") == set(RULE_PARAMETERS)
+
+
+def test_label_policy_is_built_from_the_scenario():
+    assert quickstart("labels.budget=0.25", "labels.gamma=0.5").label_policy() == Budgeted(0.25, 0.5)
+    entropy = quickstart("labels.policy=epistemic", "labels.threshold=0.1", "labels.budget=", "labels.gamma=")
+    assert entropy.label_policy() == UncertaintyThreshold("epistemic", 0.1)
+
+
+# Cards
+
+
+def test_card_values_are_replaced_and_marked():
+    scenario = quickstart("device.storage_params.n_levels=4", "device.storage_params.read_time=30 ns",
+                          "components.params.label_energy=2 uJ")  # fmt: skip
+    assert scenario.storage_card.params["n_levels"].value == 4
+    assert scenario.storage_card.costs["read_time"].value == 3e-8
+    assert scenario.storage_card.costs["read_time"].kind == "assumed"
+    assert scenario.component_card.costs["label_energy"].value == 2e-6
+    for name, fact in load_card(scenario.device.storage).costs.items():
+        assert (scenario.storage_card.costs[name] == fact) is (name != "read_time")
+    assert load_component_card(scenario.components.card).costs["label_energy"].value != 2e-6
+
+
+def test_a_card_file_beside_the_scenario(tmp_path):
+    card = FOLDER.parent / "device_models" / "cards" / "ideal_storage.toml"
+    (tmp_path / "mine.toml").write_text(
+        card.read_text(encoding="utf-8").replace('name = "ideal_storage"', 'name = "mine"'), encoding="utf-8"
+    )
+    text = IDEAL.read_text(encoding="utf-8").replace('storage = "ideal_storage"', 'storage = "./mine.toml"')
+    (tmp_path / "mine_scenario.toml").write_text(text, encoding="utf-8")
+    assert load_scenario(tmp_path / "mine_scenario.toml").storage_card.name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fault"),
+    [
+        (["device.storage=hfox_2t2r"], "device.storage is 'hfox_2t2r' (memristor)"),
+        (["device.sampler=smtj_50ns"], "device.sampler is 'smtj_50ns' (spintronic)"),
+        (["device.storage_params.n_levels=16"], "n_levels = 16, not 0"),
+        (["crossbar.inputs=bit_serial"], "crossbar.inputs is 'bit_serial'"),
+        (["crossbar.adc_bits=6"], "crossbar.adc_bits is 6"),
+        (["device.holds=read"], "device.holds is 'read'"),
+    ],
+)
+def test_the_relaxed_gradient_belongs_to_ideal_hardware(overrides, fault):
+    message = refusal(*overrides, path=IDEAL)
+    assert "learning.gradient" in message
+    assert "binary in-memory cells can only do the hard gradient" in message
+    assert fault in message
+    # The same hardware with the hard gradient is a legitimate design.
+    assert load_scenario(IDEAL, [*overrides, "learning.gradient=hard"]).learning.gradient == "hard"
+
+
+# No key without effect
+
+
+#: For each conditional key: what takes its effect away, and a value it could have.
+WITHOUT_EFFECT = {
+    "labels.budget": (["labels.policy=always", "labels.gamma="], "0.1"),
+    "labels.gamma": (["labels.policy=always", "labels.budget="], "0.5"),
+    "labels.rate": ([], "0.5"),
+    "labels.threshold": ([], "0.5"),
+    "labels.latency": (["labels.policy=never", "labels.budget=", "labels.gamma="], "1 ms"),
+    "learning.prior_strength": ([], "1e-5"),
+    "learning.lr": None,  # both rules use it
+    **{f"learning.{key}": (["learning.rule=bayesbinn"], "1.0") for key in RULE_PARAMETERS["bimu"] if key != "lr"},
+    "network.activation": (["network.hidden=[]"], "sign"),
+    "device.residue_bits": (["device.programming=stochastic"], "12"),
+    "device.lam_max": (["device.storage_params.n_levels=0"], "4.0"),
+    "crossbar.input_bits": (["crossbar.inputs=analog"], "4"),
+    "crossbar.adc_range": (["crossbar.adc_bits=0"], "0.5"),
+    "crossbar.gradient_bits": (["network.hidden=[]"], "8"),
+    "accelerator.rate": (["accelerator.arrivals=back_to_back", "accelerator.queue="], "1 kHz"),
+    "accelerator.queue": (["accelerator.arrivals=back_to_back", "accelerator.rate="], "4"),
+    "record.snapshots": (["record.state=false"], "100"),
+}
+
+
+def test_every_conditional_key_has_its_case():
+    assert {f"{condition.table}.{condition.key}" for condition in CONDITIONS} == set(WITHOUT_EFFECT)
+
+
+@pytest.mark.parametrize("key", [key for key, case in WITHOUT_EFFECT.items() if case])
+def test_a_key_without_effect_is_refused(key):
+    overrides, value = WITHOUT_EFFECT[key]
+    message = refusal(*overrides, f"{key}={value}")
+    assert f"{key}: has no effect, because" in message
+    assert f"--set {key}=" in message
+
+
+def test_idle_keys_are_not_in_the_resolved_scenario():
+    content = load_scenario(IDEAL).resolved()
+    for key in ("labels.budget", "learning.prior_strength", "device.residue_bits", "device.lam_max",
+                "crossbar.adc_range", "crossbar.gradient_bits", "accelerator.rate", "accelerator.queue"):  # fmt: skip
+        table, name = key.split(".")
+        assert name not in content[table]
+    assert "residue_bits" in quickstart().resolved()["device"]
+
+
+# Resolved content and hash
+
+
+def test_resolved_is_json_in_si_with_every_card_value():
+    scenario = quickstart("labels.latency=2 ms", "accelerator.rate=10 kHz", "device.storage_params.read_time=30 ns")
+    content = json.loads(json.dumps(scenario.resolved(), allow_nan=False))
+    assert content["labels"]["latency"] == 0.002
+    assert content["accelerator"]["rate"] == 10_000.0
+    assert content["cards"]["storage"]["costs"]["read_time"] == 3e-8
+    assert "storage_params" not in content["device"]
+    for role, card in (("storage", scenario.storage_card), ("sampler", scenario.sampler_card),
+                       ("components", scenario.component_card)):  # fmt: skip
+        assert content["cards"][role]["params"] == {name: fact.value for name, fact in card.params.items()}
+        assert content["cards"][role]["costs"] == {name: fact.value for name, fact in card.costs.items()}
+    for name, value in scenario.rule_parameters.items():
+        assert content["learning"][name] == value
+
+
+def test_hash_is_sha256_of_canonical_json():
+    scenario = quickstart()
+    content = scenario.resolved()
+    for words in ("title", "claim", "expect", "run"):
+        content.pop(words)
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    assert scenario.hash == hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "same",
+    [["title=Another"], ["claim=Another"], ["expect="], ["run.threads=2"], ["accelerator.rate=0.01 MHz"],
+     ["labels.latency=0 us", "stream.label_noise=0", "crossbar.adc_range=1"]],
+)  # fmt: skip
+def test_hash_ignores_words_spelling_and_threads(same):
+    base = ["accelerator.rate=10 kHz", "labels.latency=0 s", "stream.label_noise=0.0", "crossbar.adc_range=1.0"]
+    assert quickstart(*base, *same).hash == quickstart(*base).hash
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["seeds.noise=99", "stream.tasks=2", "crossbar.adc_bits=5", "device.residue_bits=8", "accelerator.rate=9 kHz",
+     "device.storage_params.read_time=31 ns", "components.params.label_energy=1 mJ", "evaluation.newest=2"],
+)  # fmt: skip
+def test_hash_sees_every_value(other):
+    assert quickstart(other).hash != quickstart().hash
+
+
+def test_hash_does_not_depend_on_layout_or_place(tmp_path):
+    copy = tmp_path / "other_name.toml"
+    copy.write_text("# a comment\n" + QUICKSTART.read_text(encoding="utf-8"), encoding="utf-8")
+    assert load_scenario(copy).hash == quickstart().hash
+
+
+def test_make_scenario_equals_load_and_leaves_its_argument():
+    content = tomllib.loads(QUICKSTART.read_text(encoding="utf-8"))
+    before = json.dumps(content)
+    scenario = make_scenario(content, folder=FOLDER, overrides=["stream.tasks=2"])
+    assert json.dumps(content) == before
+    assert scenario.hash == quickstart("stream.tasks=2").hash
+
+
+def test_a_scenario_is_frozen_and_survives_pickling():
+    scenario = quickstart()
+    with pytest.raises(ValueError, match="frozen"):
+        scenario.stream.tasks = 4
+    again = pickle.loads(pickle.dumps(scenario))
+    assert again.hash == scenario.hash
+    assert again.folder == scenario.folder
+
+
+def test_npz_data_set_is_found_beside_the_scenario(tmp_path):
+    (tmp_path / "mine.npz").write_bytes(b"checked when the run loads it")
+    copy = tmp_path / "s.toml"
+    copy.write_text(QUICKSTART.read_text(encoding="utf-8").replace('"digits"', '"mine.npz"'), encoding="utf-8")
+    assert load_scenario(copy).dataset == tmp_path / "mine.npz"
+    assert quickstart().dataset == "digits"
+
+
+# Messages
+
+
+def test_messages_name_file_and_line(tmp_path):
+    lines = QUICKSTART.read_text(encoding="utf-8").splitlines()
+    number = next(i for i, line in enumerate(lines) if line.startswith("tasks"))
+    lines[number] = "task = 3"
+    path = tmp_path / "typo.toml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    message = refusal(path=path)
+    assert message.startswith(f"{path}:{number + 1}, stream.task: unknown key. Did you mean 'tasks'?")
+    assert "1 more fault" in message  # the missing "tasks"
+
+
+def test_messages_of_the_command_line_name_the_option():
+    assert refusal("stream.tsks=3").startswith("--set stream.tsks: unknown key. Did you mean 'tasks'?")
+
+
+def test_lines_of_nested_and_listed_tables(tmp_path):
+    text = QUICKSTART.read_text(encoding="utf-8")
+    extra = '\n[device.storage_params]\nn_level = 4\n\n[[expect]]\nmetric = "accuracy"\nlow = "high"\n'
+    path = tmp_path / "s.toml"
+    path.write_text(text + extra, encoding="utf-8")
+    rows = text.count("[[expect]]")
+    lines = (text + extra).splitlines()
+    number = lines.index('low = "high"') + 1
+    assert refusal(path=path).startswith(f"{path}:{number}, expect.{rows}.low: got 'high'")
+    path.write_text((text + extra).replace('low = "high"', "low = 0.1"), encoding="utf-8")
+    message = refusal(path=path)
+    assert message.startswith(f"{path}:{lines.index('n_level = 4') + 1}, device.storage_params.n_level: unknown")
+    assert "Did you mean 'n_levels'?" in message
+
+
+JUNK: list[Any] = ["-1", "0", "1", "1.5", "true", "[]", "{}", "inf", "nan", "1e300", f"{10**30}", "''", "word", "3 V"]
+
+
+@pytest.mark.parametrize("table", [name for name, key in scenario_schema()["properties"].items() if "$ref" in key])
+def test_any_value_of_any_key_is_taken_or_refused_in_one_sentence(table):
+    keys = ScenarioFile.model_fields[table].annotation.model_fields
+    answers = 0
+    for key in keys:
+        for junk in JUNK:
+            try:
+                scenario = quickstart(f"{table}.{key}={junk}")
+            except ScenarioError as error:
+                message = str(error)
+                assert "\n" not in message
+                assert len(message) < 400
+                assert message.rstrip(")").endswith((".", "?"))
+            else:
+                json.dumps(scenario.resolved(), allow_nan=False)
+            answers += 1
+    assert answers == len(keys) * len(JUNK)
+
+
+# Expectations
+
+
+def expecting(*rows: dict[str, Any]):
+    content = tomllib.loads(QUICKSTART.read_text(encoding="utf-8"))
+    return make_scenario({**content, "expect": list(rows)}, folder=FOLDER)
+
+
+def test_expectations_are_held_against_the_summary():
+    scenario = expecting(
+        {"metric": "accuracy", "low": 0.9, "high": 0.95, "source": "a paper"},
+        {"metric": "energy_per_query_J.inference", "high": 1e-9},
+        {"metric": "queries_dropped", "low": 0, "high": 0},
+        {"metric": "acuracy", "low": 0.9},
+        {"metric": "energy_per_query_J", "low": 0},
+    )
+    summary = {"accuracy": 0.95, "energy_per_query_J": {"inference": 2e-9}, "queries_dropped": 0}
+    assert [outcome.met for outcome in expectation_outcomes(summary, scenario)] == [True, False, True, False, False]
+    missed = check_expectations(summary, scenario)
+    assert len(missed) == 3
+    assert missed[0] == "energy_per_query_J.inference: expected at most 1e-09, got 2e-09."
+    assert "Did you mean 'accuracy'?" in missed[1]
+    assert "no number" in missed[2]
+
+
+@pytest.mark.parametrize(("value", "met"), [(0.9, True), (0.95, True), (0.8999, False), (0.9501, False)])
+def test_bounds_of_an_expectation_are_included(value, met):
+    scenario = expecting({"metric": "accuracy", "low": 0.9, "high": 0.95})
+    assert (check_expectations({"accuracy": value}, scenario) == []) is met
+
+
+def test_nan_meets_no_expectation():
+    scenario = expecting({"metric": "accuracy", "low": 0.0})
+    assert len(check_expectations({"accuracy": float("nan")}, scenario)) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [({"metric": "accuracy"}, "neither low nor high"), ({"metric": "a", "low": 2, "high": 1}, "above high")],
+)
+def test_an_expectation_without_sense_is_refused(row, words):
+    with pytest.raises(ScenarioError, match=words):
+        expecting(row)
