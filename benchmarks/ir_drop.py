@@ -1,7 +1,7 @@
 """The exact crossbar solver against a sparse direct solver, badcrossbar and ngspice, side by side in one run.
 
     pip install . badcrossbar        # badcrossbar needs libcairo2-dev and pkg-config
-    python benchmarks/ir_drop.py     # about three minutes; --quick for one of them
+    python benchmarks/ir_drop.py     # two to three minutes; --quick for half of one
 
 Every row is one read of one binary array (cells of 10 and 100 kohm, 1:1, wires of 1 or 10 ohm per segment) with one
 vector. Times are CPU time of one thread, best and median of repeats that alternate between the solvers, building the
@@ -162,8 +162,8 @@ def matrix_rows(sizes: list[int]) -> None:
             single = min(single, (time.process_time() - between) / 4096)
         wanted = ours(cells, volts, 1.0)
         error = np.max(np.abs(volts @ matrix - wanted)) / np.max(np.abs(wanted))
-        print(f"{n:>5}  build best {min(times):7.3f} s CPU, {1 / best:>9.0f} vectors/s, one by one {1 / single:>7.0f}/s,"
-              f" against line elimination {error:.1e}", flush=True)  # fmt: skip
+        print(f"{n:>5}  build best {min(times):7.3f} s CPU, {1 / best:>9.0f} vectors/s, one by one {1 / single:>7.0f}/s"
+              f", against line elimination {error:.1e}", flush=True)  # fmt: skip
 
 
 def sample_rows(sizes: list[int], n_samples: int = 5) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 try:
     __version__ = version("bimu-hw")
@@ -33,3 +35,29 @@ def _set_numba_cache() -> None:
 
 
 _set_numba_cache()
+
+#: Public names and where they live; imported when first used, so that ``import bimu_hw`` stays quick.
+_PUBLIC = {
+    "load_scenario": "bimu_hw.scenario",
+    "make_scenario": "bimu_hw.scenario",
+    "run_scenario": "bimu_hw.run",
+    "open_run": "bimu_hw.record",
+    "load_card": "bimu_hw.cards",
+    "shipped_cards": "bimu_hw.cards",
+    "bimu_delta": "bimu_hw.learning",
+    "bayesbinn_delta": "bimu_hw.learning",
+    "loss_and_grad": "bimu_hw.learning",
+    "uncertainty": "bimu_hw.learning",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

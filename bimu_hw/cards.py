@@ -90,6 +90,7 @@ class Card:
 
     @property
     def digest(self) -> str:
+        """SHA-256 of the facts, independent of layout and comments."""
         lines = [f"{self.name}|{self.model}"]
         lines += [f"{k}={f.value!r} {f.unit} {f.kind}" for k, f in sorted({**self.params, **self.costs}.items())]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()

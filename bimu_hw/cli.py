@@ -143,7 +143,7 @@ def list_devices() -> None:
         levels = f"{card.params['n_levels'].value:.0f}" if "n_levels" in card.params else "-"
         rows.append(_list_row(card, model.role, model.family, "continuous" if levels == "0" else levels))
     rows.sort(key=lambda row: (row[1] != "storage", row[0]))
-    rows += [_list_row(card, "components", "cmos", "-") for _, card in sorted(shipped_component_cards().items())]
+    rows += [_list_row(card, "components", "-", "-") for _, card in sorted(shipped_component_cards().items())]
     click.echo(_table(("name", "role", "family", "model", "levels", "sources", "assumed"), rows))
 
 

@@ -23,8 +23,8 @@ def scale_adc(card: Card, bits: int) -> Card:
     """Return a component card whose converter has another resolution.
 
     Up to the card's reference resolution a converter works by successive approximation: energy, time and area follow
-    its ``bits + 1`` steps (NeuroSim's rule for the time; its areas and energies follow it within 30 % from 4 bits to 8).
-    Beyond it energy grows at least as published converters do, 1.9 times per bit with a falling correction; that
+    its ``bits + 1`` steps (NeuroSim's rule for the time; its areas and energies follow it within a third from 4 bits
+    to 8). Beyond it energy grows at least as published converters do, 1.9 times per bit with a falling correction; that
     regression turns round below 5 bits and is not used there. One bit is a sense amplifier, which the card states.
 
     Parameters
@@ -49,7 +49,7 @@ def scale_adc(card: Card, bits: int) -> Card:
     Peng, Huang, Luo, Sun, Yu, DNN+NeuroSim, IEDM 2019, doi:10.1109/IEDM19573.2019.8993491.
     Andrulis, Chen, Lee, Emer, Sze, arXiv:2404.06553 (regression on Murmann's ADC survey).
     """
-    if isinstance(bits, bool) or bits != int(bits) or not 0 <= bits <= MAX_ADC_BITS:
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 0 <= bits <= MAX_ADC_BITS:
         raise ScenarioError(
             f"converter: got {bits!r} bits; allowed are integers from 1 to {MAX_ADC_BITS}, or 0 for an exact one."
         )
@@ -57,7 +57,7 @@ def scale_adc(card: Card, bits: int) -> Card:
     reference = costs["adc_reference_bits"].value
     if bits in (0, reference):
         return card
-    at = f"{int(bits)} bits from {reference:g}"
+    at = f"{bits} bits from {reference:g}"
     if bits == 1:
         changed = {
             f"adc_{name}": replace(costs[f"sense_{sense}"], why=f"sense amplifier: {costs[f'sense_{sense}'].why}")

@@ -78,7 +78,7 @@ class LearningRule(Protocol):
         """Write the asked change of lam."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoded:
     """An example as the first layer receives it (`bimu_hw.crossbar.encoding.InputEncoder.encode`).
 
@@ -200,7 +200,7 @@ class Chip:
         self.n_sample = n_sample
         self.activation = ACTIVATIONS[activation]
         self._workers = Workers(threads)
-        self._held: tuple[int, ...] | None = None
+        self._held: tuple[object, ...] | None = None
         self._signed_hidden = activation == "sign"
         full_scale = arrays.adc_range * arrays.tile_wordlines
         back_scale = arrays.adc_range * arrays.tile_bitlines
@@ -242,7 +242,7 @@ class Chip:
         """
         planes, plane_weight, x = example.planes, example.plane_weight, example.x
         last = len(self._layers) - 1
-        held = (event, id(example), *(layer.synapses.version for layer in self._layers))
+        held = (event, example, *(layer.synapses.version for layer in self._layers))
         if fresh and held == self._held:
             return self._layers[-1].normal
         self._held = held if fresh else None

@@ -88,7 +88,10 @@ class Work(NamedTuple):
 
 def allocate(n_lines: int, n_columns: int) -> tuple[Factors, Work]:
     """Return uninitialised factors and work space for arrays of one shape (12 arrays of that shape)."""
-    arrays = [np.empty((n_lines, n_columns)) for _ in range(12)]
+    # Staggered by 17 cache lines: arrays of 2**k elements that start alike would share the same cache sets.
+    size = n_lines * n_columns
+    slab = np.empty((12, size + 136))
+    arrays = [part[:size].reshape(n_lines, n_columns) for part in slab]
     row, carry = np.empty((6, n_columns)), np.empty(max(n_columns, _BLOCK))
     return Factors(*arrays[:5]), Work(*[*arrays[5:], row, carry])
 

@@ -52,8 +52,10 @@ def forward_product(planes, plane_weight, weights, middle, gain, tile_rows, conv
     n_sample, n_out = out.shape
     n_plane = planes.shape[1]
     n_in = gain.shape[0]
-    shared = planes.shape[0] == 1
-    per_look = weights.shape[0] != n_sample
+    # Indices, not a choice between arrays: LLVM vectorises the inner loop only if it can tell the arrays apart.
+    own_row = np.int64(planes.shape[0] != 1)
+    looks = weights.shape[0] // n_sample
+    own_look = np.int64(looks > 1)
     step, code_min, code_max = converter
     out[:] = _F(0.0)
     for start in range(0, n_in, tile_rows):
@@ -62,13 +64,21 @@ def forward_product(planes, plane_weight, weights, middle, gain, tile_rows, conv
             centre = middle[i]
             slope = gain[i]
             for s in range(n_sample):
-                for p in range(n_plane):
-                    v = planes[0, p, i] if shared else planes[s, p, i]
-                    if v != _F(0.0):
-                        w = weights[s * n_plane + p, i] if per_look else weights[s, i]
-                        acc = partial[s, p]
-                        for j in range(n_out):
-                            acc[j] += v * (centre[j] + slope[j] * _F(w[j]))
+                if n_plane == 1:
+                    # Without a condition the check that arrays do not overlap leaves the loop: four times faster.
+                    v = planes[s * own_row, 0, i]
+                    w = weights[s * looks, i]
+                    acc = partial[s, 0]
+                    for j in range(n_out):
+                        acc[j] += v * (centre[j] + slope[j] * _F(w[j]))
+                else:
+                    for p in range(n_plane):
+                        v = planes[s * own_row, p, i]
+                        if v != _F(0.0):
+                            w = weights[s * looks + p * own_look, i]
+                            acc = partial[s, p]
+                            for j in range(n_out):
+                                acc[j] += v * (centre[j] + slope[j] * _F(w[j]))
         for s in range(n_sample):
             y = out[s]
             for p in range(n_plane):

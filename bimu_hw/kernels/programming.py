@@ -136,7 +136,8 @@ def write_operations(cells, counts, whole, n_bitlines, tile_bitlines, write_colu
 
     Cells of one word line whose bit lines lie in the same group of `write_columns` neighbours of one tile are written
     together: first all that go up, as many slots as the largest count among them, then all that go down. Groups
-    follow each other. On a continuous element every change is one pulse of one slot.
+    follow each other. On a continuous element every change is one pulse, whatever its size, and an operation takes one
+    slot for both directions, counted as up.
 
     Parameters
     ----------
@@ -158,6 +159,16 @@ def write_operations(cells, counts, whole, n_bitlines, tile_bitlines, write_colu
     slots_up = np.int64(0)
     slots_down = np.int64(0)
     n = 0
+    if not whole:
+        for k in range(counts.size):
+            pulses_up += counts[k] > _F(0.0)
+        pulses_down = np.int64(counts.size) - pulses_up
+        if counts.size > 0 and counts.size % n_bitlines == 0 and cells[counts.size - 1] == counts.size - 1:
+            # Whole rows, the common case: the number of groups is known.
+            full, rest = n_bitlines // tile_bitlines, n_bitlines % tile_bitlines
+            groups = full * -(-tile_bitlines // write_columns) + -(-rest // write_columns)
+            operations = np.int64(counts.size // n_bitlines) * groups
+            return pulses_up, pulses_down, operations, operations, np.int64(0)
     while n < cells.size:
         cell = np.int64(cells[n])
         row_start = cell - cell % n_bitlines
@@ -170,18 +181,21 @@ def write_operations(cells, counts, whole, n_bitlines, tile_bitlines, write_colu
             stop = n + 1
             while stop < cells.size and cells[stop] < group_end:
                 stop += 1
-        up, down, sum_up, sum_down = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
-        for k in range(n, stop):
-            pulses = np.int32(abs(counts[k]) + _F(0.5)) if whole else np.int32(1)
-            is_up = np.int32(counts[k] > _F(0.0))
-            up = max(up, pulses * is_up)
-            down = max(down, pulses * (np.int32(1) - is_up))
-            sum_up += pulses * is_up
-            sum_down += pulses * (np.int32(1) - is_up)
         operations += 1
-        slots_up += up
-        slots_down += down
-        pulses_up += sum_up
-        pulses_down += sum_down
+        if whole:
+            up, down, sum_up, sum_down = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
+            for k in range(n, stop):
+                pulses = np.int32(abs(counts[k]) + _F(0.5))
+                is_up = np.int32(counts[k] > _F(0.0))
+                up = max(up, pulses * is_up)
+                down = max(down, pulses * (np.int32(1) - is_up))
+                sum_up += pulses * is_up
+                sum_down += pulses * (np.int32(1) - is_up)
+            slots_up += up
+            slots_down += down
+            pulses_up += sum_up
+            pulses_down += sum_down
+        else:
+            slots_up += 1
         n = stop
     return pulses_up, pulses_down, operations, slots_up, slots_down

@@ -60,7 +60,7 @@ def relaxed_forward(x, mean, key, first, last, tile_rows, partial, slope, out):
         Products. *Mutates* `partial`, `slope`, `out`.
     """
     n_in, n_out = mean.shape
-    shared = x.shape[0] == 1
+    own_row = np.int64(x.shape[0] != 1)
     low, high = _sample_keys(key, last)
     out[first:last] = _F(0.0)
     for start in range(0, n_in, tile_rows):
@@ -68,16 +68,16 @@ def relaxed_forward(x, mean, key, first, last, tile_rows, partial, slope, out):
         for i in range(start, min(start + tile_rows, n_in)):
             m = mean[i]
             for s in range(first, last):
-                xi = x[0, i] if shared else x[s, i]
-                if xi != _F(0.0):
-                    base = _U32(_U32(i * n_out) + low[s])
-                    top = high[s]
-                    row = partial[s]
-                    slope_row = slope[i, s]
-                    for j in range(n_out):
-                        w = _relaxed_weight(cell_bits(base, top, _U32(j)), m[j])
-                        row[j] += xi * w
-                        slope_row[j] = _F(1.0) - w * w
+                # No test for a zero input: without a condition the check that arrays do not overlap leaves the loop.
+                xi = x[s * own_row, i]
+                base = _U32(_U32(i * n_out) + low[s])
+                top = high[s]
+                row = partial[s]
+                slope_row = slope[i, s]
+                for j in range(n_out):
+                    w = _relaxed_weight(cell_bits(base, top, _U32(j)), m[j])
+                    row[j] += xi * w
+                    slope_row[j] = _F(1.0) - w * w
         for s in range(first, last):
             for j in range(n_out):
                 out[s, j] += partial[s, j]
@@ -95,7 +95,7 @@ def relaxed_gradient(x, delta, slope, epsilon, out):
     delta : float32[sample, bitline]
         Gradient of the sample's loss with respect to the layer's products.
     slope : float32[wordline, sample, bitline]
-        As left by `relaxed_forward`; rows whose input is zero are not read.
+        As left by `relaxed_forward`; finite everywhere.
     epsilon : float32
         0 for BiMU, 1e-7 for BayesBiNN (Meng, Bachmann, Khan, ICML 2020).
     out : float32[wordline, bitline]
@@ -103,19 +103,27 @@ def relaxed_gradient(x, delta, slope, epsilon, out):
     """
     n_in, n_out = out.shape
     n_sample = delta.shape[0]
-    shared = x.shape[0] == 1
+    own_row = np.int64(x.shape[0] != 1)
     scale = _F(1.0) / _F(n_sample)
+    paired = n_sample - n_sample % 2
     for i in range(n_in):
         row = out[i]
         for j in range(n_out):
             row[j] = _F(0.0)
-        for s in range(n_sample):
-            xi = (x[0, i] if shared else x[s, i]) * scale
-            if xi != _F(0.0):
-                d = delta[s]
-                slope_row = slope[i, s]
-                for j in range(n_out):
-                    row[j] += xi * d[j] * (slope_row[j] + epsilon)
+        # Two samples per pass over the row: half the loads and stores of the sum.
+        for s in range(0, paired, 2):
+            xa = x[s * own_row, i] * scale
+            xb = x[(s + 1) * own_row, i] * scale
+            da, db = delta[s], delta[s + 1]
+            sa, sb = slope[i, s], slope[i, s + 1]
+            for j in range(n_out):
+                row[j] += xa * da[j] * (sa[j] + epsilon) + xb * db[j] * (sb[j] + epsilon)
+        for s in range(paired, n_sample):
+            xa = x[s * own_row, i] * scale
+            da = delta[s]
+            sa = slope[i, s]
+            for j in range(n_out):
+                row[j] += xa * da[j] * (sa[j] + epsilon)
 
 
 @jit

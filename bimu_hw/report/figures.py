@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bimu_hw.operations import PHASES
+from bimu_hw.units import format_quantity
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -60,13 +61,15 @@ def plot_accuracy(tree: xr.DataTree, axes: Axes) -> Axes:
 
 
 def plot_energy(tree: xr.DataTree, axes: Axes) -> Axes:
-    """Plot energy per query by component, stacked by phase."""
+    """Plot energy per query by component, stacked by phase; idle, which depends on the arrival rate, as a number."""
     from matplotlib.ticker import EngFormatter
 
     ledger = tree["ledger"]
     n = max(1, int(tree["queries"]["n_aggregated"].sum()))
     energy = ledger["energy"].values / n
-    names = np.array([str(c) for c in ledger["component"].values])
+    names = np.array([str(c).replace("_", " ") for c in ledger["component"].values])
+    idle = float(energy[PHASES.index("idle")].sum())
+    energy[PHASES.index("idle")] = 0.0
     order = np.argsort(energy.sum(axis=0))
     order = order[energy.sum(axis=0)[order] > 0]
     left = np.zeros(len(order))
@@ -77,6 +80,7 @@ def plot_energy(tree: xr.DataTree, axes: Axes) -> Axes:
             left += values
     axes.xaxis.set_major_formatter(EngFormatter("J"))
     axes.set(xlabel="energy per query")
+    axes.set_title(f"without idle, which adds {format_quantity(idle, 'J')} per query at this arrival rate", fontsize=8)
     axes.grid(axis="y", visible=False)
     axes.legend(fontsize=8, loc="lower right")
     return axes

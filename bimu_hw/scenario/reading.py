@@ -129,7 +129,7 @@ def apply_overrides(tables: dict[str, Any], overrides: Sequence[str]) -> dict[Do
     Returns
     -------
     dict of str to str
-        The dotted keys that were set, each with ``"--set"``.
+        The dotted keys that were set or removed, each with ``"--set"``.
 
     Raises
     ------
@@ -150,12 +150,12 @@ def apply_overrides(tables: dict[str, Any], overrides: Sequence[str]) -> dict[Do
                 raise ScenarioError(f"--set {key}: {'.'.join(parts[: i + 1])!r} is not a table, so it has no keys.")
         if value.strip():
             table[parts[-1]] = _literal(value.strip())
-            done[key] = "--set"
         elif parts[-1] in table:
             del table[parts[-1]]
         else:
             raise ScenarioError(f"--set {key}=: nothing to remove, the scenario has no such key. "
                                 f"{did_you_mean(parts[-1], table)}")  # fmt: skip
+        done[key] = "--set"
     return done
 
 
@@ -231,5 +231,12 @@ def _description(table: type[BaseModel] | None, key: str) -> str:
 
 def _bounds_of(table: type[BaseModel] | None, key: str) -> dict[str, float]:
     info = table.model_fields.get(key) if table else None
-    metadata = info.metadata if info else []
-    return {name: getattr(m, name) for m in metadata for name in _BOUNDS if hasattr(m, name)}
+    constraints = [*info.metadata, *_constraints_in(info.annotation)] if info else []
+    return {name: getattr(c, name) for c in constraints for name in _BOUNDS if hasattr(c, name)}
+
+
+def _constraints_in(annotation: Any) -> Iterator[Any]:
+    """Yield the constraints inside an annotation such as ``Annotated[float, Field(ge=0)] | None``."""
+    for part in get_args(annotation):
+        yield from getattr(part, "metadata", ())
+        yield from _constraints_in(part)

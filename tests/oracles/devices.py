@@ -79,9 +79,7 @@ def wall_law(count, p_fail, p_overshoot):
     one = [p_fail, (1 - p_fail) * (1 - p_overshoot), (1 - p_fail) * p_overshoot]
     law = [1.0]
     for _ in range(count):
-        law = [
-            sum(law[i - j] * one[j] for j in range(3) if 0 <= i - j < len(law)) for i in range(len(law) + 2)
-        ]
+        law = [sum(law[i - j] * one[j] for j in range(3) if 0 <= i - j < len(law)) for i in range(len(law) + 2)]
     return law
 
 

@@ -1,0 +1,398 @@
+"""Bad input: each ends with exit code 2 (130 for Ctrl-C) and one sentence, with no traceback and nothing written.
+
+Every row below is a complete answer, as a user reads it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bimu_hw.cli import run_commands
+from bimu_hw.learning.data import DATASET_NAMES
+
+BASE = """\
+schema_version = 1
+title = "A small stream for tests of bad input"
+
+[stream]
+dataset = "digits"
+kind = "permuted"
+tasks = 2
+examples = 20
+inputs = "standardised"
+
+[network]
+hidden = [8]
+samples = 2
+
+[learning]
+rule = "bimu"
+gradient = "hard"
+preset = "bimu_mnist_1_task"
+
+[labels]
+policy = "budgeted"
+budget = 0.5
+gamma = 0.5
+latency = "1 us"
+
+[device]
+storage = "dw_notched"
+sampler = "smtj_50ns"
+holds = "query"
+programming = "residue"
+
+[device.storage_params]
+n_levels = 8
+
+[crossbar]
+tile_wordlines = 32
+tile_bitlines = 32
+columns = "differential"
+inputs = "bit_serial"
+adc_bits = 6
+
+[components]
+card = "cmos_28nm"
+
+[accelerator]
+arrivals = "periodic"
+rate = "10 kHz"
+queue = 4
+
+[evaluation]
+examples = 10
+"""
+
+
+def line_of(text: str) -> int:
+    return BASE.splitlines().index(text) + 1
+
+
+PRESET_LINE = line_of('preset = "bimu_mnist_1_task"')
+STORAGE_LINE = line_of('storage = "dw_notched"')
+
+#: What the file has instead of a line of BASE, and the answer, which starts with "s.toml:<line of the new text>, ".
+FILE_CASES = [
+    # unknown key
+    ("tasks = 2", "taks = 2",
+     "stream.taks: unknown key. Did you mean 'tasks'? (1 more fault in this scenario.)"),
+    # wrong unit
+    ('latency = "1 us"', 'latency = "1 V"',
+     "labels.latency: got '1 V' (a quantity in V); expected a quantity in s, for example \"50 ns\"."),
+    # bare number where a unit is needed
+    ('rate = "10 kHz"', "rate = 10000",
+     "accelerator.rate: got 10000; write a number with its unit as a text, for example rate = \"10 kHz\"."),
+    # shorter than a tick
+    ('latency = "1 us"', 'latency = "0.5 ps"',
+     "labels.latency: got '0.5 ps'; allowed are 0 s and durations from 1 ps, the clock's tick, to 1e6 s."),
+    # out of range
+    ("budget = 0.5", "budget = 1.5",
+     "labels.budget: got 1.5; allowed are numbers from 0 to 1."),
+    ("tile_wordlines = 32", "tile_wordlines = 1",
+     "crossbar.tile_wordlines: got 1; allowed are numbers from 2 to 65536."),
+    ("queue = 4", "queue = 0",
+     "accelerator.queue: got 0; allowed are numbers from 1 to 1048576."),
+    # wrong type
+    ("samples = 2", 'samples = "2"',
+     "network.samples: got '2'; expected an integer."),
+    ("hidden = [8]", "hidden = 8",
+     "network.hidden: got 8; expected a list in brackets."),
+    # unknown word
+    ('kind = "permuted"', 'kind = "permutd"',
+     "stream.kind: got 'permutd'. Did you mean 'permuted'?"),
+    # a data set, a card, a preset that does not exist
+    ('dataset = "digits"', 'dataset = "digit"',
+     "stream.dataset: got 'digit'. Did you mean 'digits'? A path must end in .npz."),
+    ('dataset = "digits"', 'dataset = "mine.npz"',
+     "stream.dataset: got 'mine.npz'; there is no such file in the scenario's folder."),
+    ('storage = "dw_notched"', 'storage = "dw_notch"',
+     "device.storage: device card 'dw_notch': not known. Did you mean 'dw_notched'? A path must end in .toml."),
+    ('storage = "dw_notched"', 'storage = "./mine.toml"',
+     "device.storage: card './mine.toml': cannot be read (No such file or directory); looked for 'mine.toml' "
+     "beside the scenario."),
+    ('card = "cmos_28nm"', 'card = "cmos_29nm"',
+     "components.card: component card 'cmos_29nm': not known. Did you mean 'cmos_28nm'? A path ends in .toml."),
+    ('preset = "bimu_mnist_1_task"', 'preset = "bimu_mnist"',
+     "learning.preset: got 'bimu_mnist'. Did you mean 'bimu_mnist_1_task'?"),
+    # cards in the wrong place, and their values
+    ('storage = "dw_notched"', 'storage = "cmos_lfsr"',
+     "device.storage: got 'cmos_lfsr', the card of a sampling element; name that of a storage element "
+     "(bimu-hw devices list shows them)."),
+    ("n_levels = 8", "n_level = 8",
+     "device.storage_params.n_level: unknown parameter of 'domain_wall_mtj'. Did you mean 'n_levels'?"),
+    ("n_levels = 8", "read_time = 10",
+     "device.storage_params.read_time: got 10; write the number with its unit as a text, for example "
+     "read_time = \"10 s\"."),
+    ("n_levels = 8", "n_levels = 1",
+     "device.storage_params.n_levels: got n_levels = 1; allowed are integers from 2, or 0 for a continuous element."),
+    # keys that contradict each other
+    ("examples = 20", "examples = 1",
+     "stream.examples: got 1 for 2 tasks; allowed is at least one each."),
+    ('holds = "query"', 'holds = "until_rewritten"',
+     "device.holds: got 'until_rewritten'; the sampling element 'smtj_50ns' can do \"read\", \"query\"."),
+    ('gradient = "hard"', 'gradient = "relaxed"',
+     "learning.gradient: got \"relaxed\", which belongs to ideal hardware: binary in-memory cells can only do the "
+     "hard gradient, and here device.storage is 'dw_notched' (spintronic) and device.sampler is 'smtj_50ns' "
+     "(spintronic) and crossbar.inputs is 'bit_serial', not 'analog' and crossbar.adc_bits is 6, not 0; "
+     "write gradient = \"hard\"."),
+    # a key that has no effect
+    ('programming = "residue"', 'programming = "stochastic"\nresidue_bits = 12',
+     "device.residue_bits: has no effect, because device.programming = \"stochastic\" keeps no residue; remove it."),
+]  # fmt: skip
+
+#: Options after ``run s.toml``, and the answer.
+OPTION_CASES = [
+    (["--set", "stream.tasks"],
+     "--set 'stream.tasks': expected KEY=VALUE, for example --set stream.tasks=5."),
+    (["--set", "stream.tasks.first=5"],
+     "--set stream.tasks.first: 'stream.tasks' is not a table, so it has no keys."),
+    (["--set", "labels.treshold=0.5"],
+     "--set labels.treshold: unknown key. Did you mean 'threshold'?"),
+    (["--set", "labels.policy=always"],
+     f"s.toml:{line_of('budget = 0.5')}, labels.budget: has no effect, because labels.policy = \"always\" does not "
+     "use it; remove it (on the command line: --set labels.budget=). (1 more fault in this scenario.)"),
+    (["--set", "labels.gamma="],
+     "--set labels.gamma: missing, and labels.policy = \"budgeted\" needs it (Adaptation exponent "
+     "(budgeted)); give it a value."),
+    (["--set", "learning.rule=bayesbinn"],
+     f"s.toml:{PRESET_LINE}, learning.preset: 'bimu_mnist_1_task' "
+     "belongs to rule 'bimu'; for 'bayesbinn' there are: bayesbinn_permuted_mnist_1000_tasks."),
+    (["--seed", "-1"],
+     "seed: got -1; allowed are integers from 0 to 2**63 - 1."),
+    (["--set", "seeds.noise=1.5"],
+     "--set seeds.noise: got 1.5; expected an integer."),
+    (["--strict"],
+     "--strict: s.toml has no [[expect]] rows to check; leave it out."),
+]  # fmt: skip
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """An empty folder with ``s.toml`` in it, as the current one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BIMU_DATA_DIR", raising=False)
+    (tmp_path / "s.toml").write_text(BASE, encoding="utf-8")
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
+
+
+def answer(desk: Path, capsys: pytest.CaptureFixture[str], *arguments: str, out: str = "out") -> str:
+    """Run, and return the one sentence; check code and form, and that nothing was written."""
+    before = contents(desk)
+    assert run_commands(["run", *arguments, "--out", out, "--quiet"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1, captured.err
+    assert "Traceback" not in captured.err
+    assert contents(desk) == before
+    return captured.err.rstrip("\n")
+
+
+# The file
+
+
+@pytest.mark.parametrize(("line", "instead", "expected"), FILE_CASES, ids=[case[1] for case in FILE_CASES])
+def test_a_wrong_key(desk, capsys, line, instead, expected):
+    assert BASE.count(line + "\n") == 1
+    (desk / "s.toml").write_text(BASE.replace(line, instead), encoding="utf-8")
+    number = line_of(line) + instead.count("\n")
+    assert answer(desk, capsys, "s.toml") == f"s.toml:{number}, {expected}"
+
+
+@pytest.mark.parametrize(("options", "expected"), OPTION_CASES, ids=[" ".join(case[0]) for case in OPTION_CASES])
+def test_a_wrong_option(desk, capsys, options, expected):
+    assert answer(desk, capsys, "s.toml", *options) == expected
+
+
+def test_no_such_file(desk, capsys):
+    assert answer(desk, capsys, "t.toml") == "t.toml: no such file; give the path of a scenario."
+
+
+def test_no_such_shipped_scenario(desk, capsys):
+    assert answer(desk, capsys, "quickstrat") == (
+        "scenario 'quickstrat': neither a file nor a shipped scenario. Did you mean 'quickstart'?"
+    )
+
+
+def test_a_folder(desk, capsys):
+    (desk / "d").mkdir()
+    assert answer(desk, capsys, "d") == "d: is a folder; give the path of a scenario file."
+
+
+def test_malformed_toml(desk, capsys):
+    (desk / "s.toml").write_text("title = \nschema_version = 1\n", encoding="utf-8")
+    assert answer(desk, capsys, "s.toml") == "s.toml: not valid TOML: Invalid value (at line 1, column 9)."
+
+
+def test_not_utf8(desk, capsys):
+    (desk / "s.toml").write_bytes(b'title = "\xff"\n')
+    assert answer(desk, capsys, "s.toml") == "s.toml: is not UTF-8 text (byte 9); save it as UTF-8."
+
+
+def test_an_empty_file(desk, capsys):
+    (desk / "s.toml").write_text("", encoding="utf-8")
+    assert answer(desk, capsys, "s.toml") == (
+        "s.toml, schema_version: missing; give it a value (Version of this format). (9 more faults in this scenario.)"
+    )
+
+
+def test_a_card_file_that_breaks_the_rules(desk, capsys):
+    card = (Path(__file__).parents[1] / "device_models" / "cards" / "dw_notched.toml").read_text(encoding="utf-8")
+    (desk / "mine.toml").write_text(card.replace('kind = "assumed"', 'kind = "guessed"', 1), encoding="utf-8")
+    (desk / "s.toml").write_text(BASE.replace('"dw_notched"', '"mine.toml"'), encoding="utf-8")
+    sentence = answer(desk, capsys, "s.toml")
+    assert sentence.startswith(f"s.toml:{STORAGE_LINE}, device.storage: mine.toml, params.")
+    assert "got 'guessed'; allowed are measured, fitted, derived, assumed." in sentence
+
+
+# The data
+
+
+def idx(shape: tuple[int, ...], n_bytes: int) -> bytes:
+    """Return an IDX file of unsigned bytes that announces a shape and holds some zeros."""
+    return struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape) + bytes(n_bytes)
+
+
+def use_mnist(desk: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> None:
+    assert "mnist" in DATASET_NAMES
+    (desk / "data").mkdir()
+    for name, content in files.items():
+        (desk / "data" / name).write_bytes(content)
+    monkeypatch.setenv("BIMU_DATA_DIR", str(desk / "data"))
+    (desk / "s.toml").write_text(BASE.replace('"digits"', '"mnist"'), encoding="utf-8")
+
+
+def test_an_incomplete_data_folder_is_never_completed_by_download(desk, capsys, monkeypatch):
+    use_mnist(desk, monkeypatch, {"train-labels-idx1-ubyte": idx((2,), 2)})
+    sentence = answer(desk, capsys, "s.toml")
+    assert str(desk / "data") in sentence
+    assert "train-images-idx3-ubyte" in sentence
+    assert "BIMU_DATA_DIR" in sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (idx((60_000, 28, 28), 1000), "train-images-idx3-ubyte"),  # truncated
+        (idx((2, 28, 28), 2 * 28 * 28), "train-images-idx3-ubyte"),  # whole, but not MNIST: wrong checksum
+    ],
+    ids=["truncated", "wrong checksum"],
+)
+def test_a_damaged_idx_file(desk, capsys, monkeypatch, content, words):
+    files = {
+        "train-images-idx3-ubyte": content,
+        "train-labels-idx1-ubyte": idx((2,), 2),
+        "t10k-images-idx3-ubyte": idx((2, 28, 28), 2 * 28 * 28),
+        "t10k-labels-idx1-ubyte": idx((2,), 2),
+    }
+    use_mnist(desk, monkeypatch, files)
+    assert words in answer(desk, capsys, "s.toml")
+
+
+def test_a_damaged_npz(desk, capsys):
+    (desk / "mine.npz").write_bytes(b"PK\x03\x04 and then nothing")
+    (desk / "s.toml").write_text(BASE.replace('"digits"', '"mine.npz"'), encoding="utf-8")
+    assert "mine.npz: not a readable .npz archive" in answer(desk, capsys, "s.toml")
+
+
+def test_more_examples_than_the_data_have(desk, capsys):
+    sentence = answer(desk, capsys, "s.toml", "--set", "stream.examples=3001")
+    assert sentence.startswith("stream.examples: got 3001;")
+    assert "2 to 3000" in sentence
+
+
+# The output
+
+
+def test_an_output_that_is_a_file(desk, capsys):
+    (desk / "out").write_text("precious", encoding="utf-8")
+    assert answer(desk, capsys, "s.toml") == "out: is a file; name a folder for the run."
+
+
+def test_an_output_below_a_file(desk, capsys):
+    (desk / "file").touch()
+    sentence = answer(desk, capsys, "s.toml", out="file/out")
+    assert sentence.startswith("file/out: cannot be made (Not a directory)")
+
+
+def test_an_output_that_holds_another_run(desk, capsys):
+    assert run_commands(["run", "s.toml", "--out", "out", "--quiet"]) == 0
+    capsys.readouterr()
+    assert answer(desk, capsys, "s.toml") == (
+        "out: holds another run; choose another folder or pass --overwrite."
+    )
+    assert run_commands(["run", "s.toml", "--out", "out", "--quiet", "--overwrite", "--seed", "5"]) == 0
+
+
+# A run that is cut short. In a process of its own, as a user has it.
+
+
+def start(desk: Path, *options: str, before: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "bimu_hw", "run", "s.toml", "--out", "out", "--quiet", *options]
+    return subprocess.Popen(
+        command, cwd=desk, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=before
+    )
+
+
+def test_interrupted_in_mid_run(desk):
+    before = contents(desk)
+    long = ["--set", "stream.epochs=1000", "--set", "stream.examples=1000000"]
+    with start(desk, *long) as process:
+        deadline = time.monotonic() + 120
+        while not any((desk / "out").glob(".run-*")):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1.0)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert (out, err.strip()) == ("", "Interrupted.")
+    assert contents(desk) == before
+
+
+def test_a_disk_that_is_full_in_mid_run(desk):
+    resource = pytest.importorskip("resource")
+    # Compile first: the limit would forbid Numba's own files too.
+    assert run_commands(["run", "s.toml", "--out", "first", "--quiet"]) == 0
+    before = contents(desk)
+    assert (desk / "first" / "run.nc").stat().st_size > 20_000
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    with start(desk, before=limit) as process:
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 2, err
+    assert out == ""
+    assert err.count("\n") == 1, err
+    assert "disk" in err
+    assert contents(desk) == before
+
+
+def test_an_output_that_cannot_be_written(desk):
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        pytest.skip("the superuser may write everywhere")
+    locked = desk / "locked"
+    locked.mkdir(mode=0o500)
+    code = run_commands(["run", "s.toml", "--out", "locked/out", "--quiet"])
+    assert code == 2
+    assert not any(locked.iterdir())
+
+
+def test_there_are_at_least_fifteen():
+    assert len(FILE_CASES) + len(OPTION_CASES) >= 15
