@@ -197,7 +197,7 @@ def _no_unknown(table: Mapping[str, Any], allowed: set[str], where: str) -> None
 
 def _value(given: float | str, spec: ParamSpec, where: str) -> float:
     value = float(given) if isinstance(given, (int, float)) else parse_quantity(given, spec.unit, where)
-    if not spec.low <= value <= spec.high:
+    if not (spec.low <= value <= spec.high and math.isfinite(value)):
         raise CardError(
             f"{where}: got {given!r}; allowed is {spec.low:g} to {spec.high:g} (unit {spec.unit}): {spec.doc}."
         )

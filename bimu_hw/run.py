@@ -29,7 +29,7 @@ from bimu_hw.accelerator.arrivals import Arrivals, oracle_latency
 from bimu_hw.accelerator.clock import to_seconds
 from bimu_hw.accelerator.engine import Accelerator, AcceleratorSpec, QueryRow
 from bimu_hw.accelerator.plan import RESOURCES, WorkPlan
-from bimu_hw.cards import adc_at_resolution
+from bimu_hw.cards import Card
 from bimu_hw.crossbar.chip import ArraySpec, Chip, Encoded
 from bimu_hw.crossbar.encoding import InputEncoder
 from bimu_hw.crossbar.synapses import Seeds, SynapseSpec
@@ -40,8 +40,9 @@ from bimu_hw.learning.streams import TaskStream
 from bimu_hw.ledger import CostTable
 from bimu_hw.operations import COMPONENTS
 from bimu_hw.record import RUN_FILE, ResourceUse, RunRecorder, write_run
-from bimu_hw.scenario import Scenario
 from bimu_hw.report.summary import summarise
+from bimu_hw.scaling import scale_adc, scale_lines
+from bimu_hw.scenario import Scenario
 
 #: Noise keys of evaluations start here, out of reach of any query's.
 _EVALUATION_EVENTS = 1 << 48
@@ -174,7 +175,7 @@ class Run:
         )  # fmt: skip
         self._affine = self.stream.affine("train")
         self.chip = build_chip(scenario, self.stream.n_in, self.stream.n_classes)
-        self.components = adc_at_resolution(s.component_card, s.crossbar.adc_bits)
+        self.components = components_in_use(s)
         self.rule = RULES[s.learning.rule](**s.rule_parameters)
         self.plan = WorkPlan(
             self.chip, self.components, s.storage_card, s.sampler_card,
@@ -322,6 +323,12 @@ def build_chip(scenario: Scenario, n_in: int, n_classes: int) -> Chip:
         [n_in, *s.network.hidden, n_classes], arrays, synapses, seeds, s.network.samples, s.network.activation,
         s.network.initial_lam, s.run.threads,
     )  # fmt: skip
+
+
+def components_in_use(scenario: Scenario) -> Card:
+    """Return the component card at the scenario's converter resolution and line length."""
+    cells = scenario.crossbar.tile_bitlines * (2 if scenario.crossbar.columns == "differential" else 1)
+    return scale_lines(scale_adc(scenario.component_card, scenario.crossbar.adc_bits), cells)
 
 
 def predict(logits: npt.NDArray[np.float32]) -> int:

@@ -92,6 +92,19 @@ def test_a_law_sees_the_users_order():
     np.testing.assert_allclose(result.cell_currents, cubic(conductance, b)(drop), rtol=1e-10)
 
 
+class _Rectifying:
+    def evaluate(self, conductance, volts):
+        return conductance * np.expm1(volts), conductance * np.exp(volts)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_law_sees_the_voltage_from_word_line_to_bit_line(transposed):
+    conductance, voltages = np.full((3, 4), 1e-3), np.full(4 if transposed else 3, 0.5)
+    result = solve_ir_drop_nonlinear(conductance, voltages, _Rectifying(), transposed=transposed, **WIRES)
+    current = conductance * np.expm1(result.wordline_voltages - result.bitline_voltages)
+    np.testing.assert_allclose(result.cell_currents, -current if transposed else current, rtol=1e-9)
+
+
 def test_strong_laws_converge():
     rng, conductance, _ = draw(4, (20, 20))
     voltages = rng.uniform(-3.0, 3.0, 20)

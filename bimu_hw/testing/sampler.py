@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from bimu_hw.cards import Card
 from bimu_hw.devices import Holds, SamplerModel, get_model, new_state
-from bimu_hw.testing.conformance import (
+from bimu_hw.testing.promises import (
     Check,
     copy_state,
     declarations_are_consistent,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from bimu_hw.cards import Card, neutral_values
 from bimu_hw.devices import FAULTS, Grid, StorageModel, get_model, new_state
-from bimu_hw.testing.conformance import (
+from bimu_hw.testing.promises import (
     Z_LIMIT,
     Check,
     copy_state,
