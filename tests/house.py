@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -28,11 +29,11 @@ def tree(name: str) -> ast.Module:
 
 
 @cache
-def imports(name: str) -> frozenset[tuple[str, int]]:
-    """Return what a module imports, wherever in it, as (module, line); names taken from a package's face included."""
+def imports(name: str, at_import_time: bool = False) -> frozenset[tuple[str, int]]:
+    """Return what a module imports as (module, line): wherever in it, or only what runs when it is itself imported."""
     found = set()
     package = name if modules()[name].name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(tree(name)):
+    for node in _statements(tree(name)) if at_import_time else ast.walk(tree(name)):
         if isinstance(node, ast.Import):
             found |= {(alias.name, node.lineno) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -44,6 +45,17 @@ def imports(name: str) -> frozenset[tuple[str, int]]:
                 full = f"{base}.{alias.name}"
                 found.add((full if full in modules() else base, node.lineno))
     return frozenset(found)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Walk a tree, but not into functions, nor into what only a type checker reads."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield child
+        yield from _statements(child)
 
 
 def is_part_of(name: str, places: tuple[str, ...]) -> bool:

@@ -65,7 +65,7 @@ def test_agrees_with_nodal_analysis(shape, wires, transposed):
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_any_network_agrees_with_nodal_analysis(data):
-    ohm = st.sampled_from([0.0, 0.1, 1.0, 40.0, 1e3])
+    ohm = st.sampled_from([0.0, 0.5, 1.0, 40.0, 300.0])
     m, n = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 7))
     wires = {name: data.draw(ohm) for name in ("r_wordline", "r_bitline", "r_driver", "r_sense")}
     transposed = data.draw(st.booleans())

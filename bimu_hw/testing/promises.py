@@ -37,12 +37,10 @@ def copy_state(state: Any) -> dict[str, np.ndarray]:
     return {name: getattr(state, name).copy() for name in state._fields}
 
 
-def same_state(state: Any, before: dict[str, np.ndarray], rows: Any = slice(None), skip: tuple[str, ...] = ()) -> bool:
+def same_state(state: Any, before: dict[str, np.ndarray], rows: Any = slice(None)) -> bool:
     """Return whether all arrays agree with the copies in the given rows, bit for bit."""
     return all(
-        np.array_equal(getattr(state, name)[rows], array[rows], equal_nan=True)
-        for name, array in before.items()
-        if name not in skip
+        np.array_equal(getattr(state, name)[rows], array[rows], equal_nan=True) for name, array in before.items()
     )
 
 
