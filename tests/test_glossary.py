@@ -18,7 +18,7 @@ INSTEAD = {
     "mean_weight": r"weight_mean|weights_mean|mean_weights?_value|expected_weight|weight_expectation",
     "plasticity": r"metaplasticity_factor|sech2_lam|sech_squared|posterior_variance|weight_variance",
     "wordline": r"word_lines?|row_lines?|crossbar_rows?|n_rows|num_rows|array_rows?",
-    "bitline": r"bit_lines?|column_lines?|crossbar_(?:cols?|columns?)|n_cols|n_columns|num_cols|array_(?:cols?|columns?)",
+    "bitline": r"bit_lines?|column_lines?|crossbar_(?:cols?|columns?)|n_cols|num_cols|array_(?:cols?|columns?)",
     "label_request": r"label_quer(?:y|ies)|quer(?:y|ies)_label|oracle_quer(?:y|ies)|labels?_queried|queried",
     "memory_window": r"window_size|mem_window|forgetting_window|forgetting_time|memory_horizon",
     "d2d": r"dtod|dev2dev|dev_to_dev|device_to_device|device_variability",
@@ -75,7 +75,7 @@ def test_identifiers_use_the_words_of_the_house(name):
 
 
 def dimension_tuples(module):
-    """Yield literal tuples and lists of strings that name dimensions: those with a wordline, query or snapshot in them."""
+    """Yield the literal lists of strings that name dimensions: those with a word line, query or snapshot in them."""
     for node in ast.walk(module):
         if isinstance(node, (ast.Tuple, ast.List)) and node.elts:
             values = [e.value for e in node.elts if isinstance(e, ast.Constant) and isinstance(e.value, str)]

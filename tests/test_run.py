@@ -1,0 +1,195 @@
+"""A whole run: the same bits again, whoever watches; every shipped device learns; neutral hardware is ideal hardware."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import bimu_hw
+from bimu_hw.cards import neutral_values, shipped_cards
+from bimu_hw.devices import get_model
+from bimu_hw.errors import RunError
+from bimu_hw.run import Run, run_scenario
+from bimu_hw.scenario import load_scenario
+
+ROOT = Path(__file__).parents[1]
+QUICKSTART = ROOT / "scenarios" / "quickstart.toml"
+SHORT = ("stream.examples=300", "stream.tasks=2", "evaluation.examples=40")
+
+STORAGE = sorted(name for name, card in shipped_cards().items() if get_model(card.model).role == "storage")
+SAMPLERS = sorted(name for name, card in shipped_cards().items() if get_model(card.model).role == "sampler")
+
+
+def run_short(folder: Path, *overrides: str, seed: int | None = None) -> xr.DataTree:
+    result = run_scenario(load_scenario(QUICKSTART, (*SHORT, *overrides), seed), folder, progress=False)
+    return bimu_hw.open_run(result.path)
+
+
+def assert_same(a: xr.DataTree, b: xr.DataTree, *, groups=None) -> None:
+    assert set(a.children) == set(b.children)
+    for name in groups or a.children:
+        xr.testing.assert_identical(a[name].to_dataset(inherit=False), b[name].to_dataset(inherit=False))
+
+
+def final_lam(overrides: tuple[str, ...]) -> list[np.ndarray]:
+    run = Run(load_scenario(QUICKSTART, (*SHORT, "record.state=false", *overrides)))
+    run.accelerator.run()
+    run.finish()
+    return [synapses.lam for synapses in run.chip.layers]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    return run_short(tmp_path_factory.mktemp("reference"))
+
+
+def test_the_same_scenario_gives_the_same_data(reference, tmp_path):
+    assert_same(reference, run_short(tmp_path))
+
+
+def test_two_threads_give_the_same_data(reference, tmp_path):
+    assert_same(reference, run_short(tmp_path, "run.threads=2"))
+
+
+def test_recording_changes_nothing(reference, tmp_path):
+    bare = run_short(tmp_path / "bare", "record.state=false")
+    assert not [name for name in bare.children if name.startswith("layer_")]
+    for name in bare.children:
+        xr.testing.assert_identical(
+            reference[name].to_dataset(inherit=False), bare[name].to_dataset(inherit=False)
+        )
+    often = run_short(tmp_path / "often", "record.snapshots=50")
+    assert_same(reference, often, groups=["queries", "tasks", "ledger", "resources"])
+    for name in ("layer_0", "layer_1"):
+        a, b = (t[name].to_dataset(inherit=False).set_index(snapshot="example") for t in (reference, often))
+        both = np.intersect1d(a["snapshot"], b["snapshot"])
+        assert len(both) >= 3
+        xr.testing.assert_identical(a.sel(snapshot=both), b.sel(snapshot=both))
+
+
+def test_each_seed_changes_what_it_should(reference, tmp_path):
+    for seed in ("fabrication", "noise", "data"):
+        other = run_short(tmp_path / seed, f"seeds.{seed}=77")
+        assert other.attrs[f"seed_{seed}"] == 77
+        same_labels = np.array_equal(other["queries"]["label"], reference["queries"]["label"])
+        same_arrivals = np.array_equal(other["queries"]["arrival_tick"], reference["queries"]["arrival_tick"])
+        start = (other["layer_0"]["lam"].isel(snapshot=0) == reference["layer_0"]["lam"].isel(snapshot=0)).all()
+        assert same_labels  # file order, no label noise
+        assert same_arrivals == (seed != "data")
+        assert bool(start) == (seed == "data")
+    assert run_short(tmp_path / "all", seed=5).attrs["seed_noise"] == 5
+
+
+def test_the_record_holds_what_the_summary_says(tmp_path):
+    result = run_scenario(load_scenario(QUICKSTART, SHORT), tmp_path / "run", progress=False)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary == json.loads(json.dumps(result.summary))
+    tree = bimu_hw.open_run(tmp_path / "run")
+    ledger, queries = tree["ledger"], tree["queries"]
+    total = float(ledger["energy"].sum())
+    per_query = summary["energy_per_query_J"]
+    assert per_query["all"] * summary["queries"] == pytest.approx(total, rel=1e-12)
+    assert sum(per_query["components"].values()) == pytest.approx(per_query["all"], rel=1e-12)
+    idle = float(ledger["energy"].sel(phase="idle").sum()) if "phase" in ledger.indexes else float(
+        ledger["energy"].values[list(ledger["phase"].values).index("idle")].sum()
+    )  # fmt: skip
+    assert float(queries["energy"].sum()) + idle == pytest.approx(total, rel=1e-12)
+    # Counts times costs, read back from the file, with the array's own joules.
+    again = float((ledger["count"] * ledger["cost"]).sum() + ledger["array_energy"].sum())
+    assert again == pytest.approx(total, rel=1e-12)
+    assert summary["accuracy_newest_task"] == tree["tasks"]["accuracy"].values[-1, -1]
+    assert int(queries["pulses"].sum()) == int(
+        ledger["count"].values[:, [str(o) in ("storage.pulse_up", "storage.pulse_down") for o in ledger["operation"].values]].sum()
+    )  # fmt: skip
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "run.nc", "summary.json", "scenario.json", "accuracy.png", "energy.png", "freezing.png",
+    }  # fmt: skip
+
+
+def test_a_folder_with_a_run_is_refused_and_overwritten_on_request(tmp_path):
+    scenario = load_scenario(QUICKSTART, ("stream.examples=20", "stream.tasks=1", "evaluation.examples=5"))
+    run_scenario(scenario, tmp_path / "a", progress=False)
+    before = (tmp_path / "a" / "run.nc").read_bytes()
+    with pytest.raises(RunError, match="holds another run"):
+        run_scenario(scenario, tmp_path / "a", progress=False)
+    assert (tmp_path / "a" / "run.nc").read_bytes() == before
+    run_scenario(scenario, tmp_path / "a", overwrite=True, progress=False)
+    assert (tmp_path / "a" / "run.nc").read_bytes() == before
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="is a file"):
+        run_scenario(scenario, tmp_path / "file", progress=False)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_a_run_that_is_stopped_leaves_nothing(tmp_path, monkeypatch, error):
+    def stop(self, index, tick):
+        if index > 10:
+            raise error
+
+    monkeypatch.setattr(Run, "before_query", stop)
+    with pytest.raises((KeyboardInterrupt, OSError)):
+        run_scenario(load_scenario(QUICKSTART, SHORT), tmp_path / "deep" / "run", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Back to back: a slow device would otherwise drop inputs that a fast one serves, and so learn other examples.
+IDEAL = (
+    "accelerator.arrivals=back_to_back", "accelerator.rate=", "accelerator.queue=",
+    "device.storage=ideal_storage", "device.sampler=ideal_sampler", "device.programming=deterministic",
+    "device.lam_max=", "device.residue_bits=", "crossbar.inputs=analog", "crossbar.adc_bits=0", "crossbar.adc_range=",
+)  # fmt: skip
+
+
+def neutral_overrides(name: str) -> list[str]:
+    card = shipped_cards()[name]
+    model = get_model(card.model)
+    table = "storage_params" if model.role == "storage" else "sampler_params"
+    from bimu_hw.cards import device_specs
+
+    params, costs = device_specs(model)
+    out = []
+    for key, value in neutral_values(model).items():
+        unit = {**params, **costs}[key].unit
+        out.append(f"device.{table}.{key}={value if unit == '1' else repr(f'{value} {unit}')}")
+    return out
+
+
+@pytest.fixture(scope="module")
+def ideal_lam():
+    return final_lam(_existing(IDEAL))
+
+
+def _existing(overrides):
+    """Leave out removals of keys that the quickstart does not have."""
+    text = QUICKSTART.read_text()
+    return tuple(o for o in overrides if not o.endswith("=") or o.split(".")[-1][:-1] in text)
+
+
+@pytest.mark.parametrize("name", STORAGE + SAMPLERS)
+def test_neutral_hardware_is_ideal_hardware(name, ideal_lam):
+    role = "storage" if name in STORAGE else "sampler"
+    lam = final_lam((*_existing(IDEAL), f"device.{role}={name}", *neutral_overrides(name)))
+    for a, b in zip(lam, ideal_lam, strict=True):
+        assert np.array_equal(a, b)
+
+
+#: Least test accuracy after one epoch of digits (1,500 images, one task), by card; chance is 0.1. Chosen some 5 points
+#: below what seeds 1 to 3 reach, so that a broken device is noticed and a lucky draw is not needed.
+FLOORS = {
+    "ideal_storage": 0.75, "hfox_2t2r": 0.55, "dw_notched": 0.70, "dw_leonard2021": 0.40,
+    "ideal_sampler": 0.70, "smtj_50ns": 0.70, "smtj_schnitzspan2023": 0.70, "cmos_lfsr": 0.70,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STORAGE + SAMPLERS)
+def test_every_shipped_device_learns_digits(name):
+    role = "storage" if name in STORAGE else "sampler"
+    overrides = ["stream.tasks=1", "stream.epochs=1", "record.state=false", f"device.{role}={name}"]
+    run = Run(load_scenario(QUICKSTART, overrides))
+    run.accelerator.run()
+    run.finish()
+    assert run.accuracy[-1, -1] >= FLOORS[name]
