@@ -177,12 +177,9 @@ def test_neutral_hardware_is_ideal_hardware(name, ideal_lam):
         assert np.array_equal(a, b)
 
 
-#: Least test accuracy after one epoch of digits (1,500 images, one task), by card; chance is 0.1. Chosen some 5 points
-#: below what seeds 1 to 3 reach, so that a broken device is noticed and a lucky draw is not needed.
-FLOORS = {
-    "ideal_storage": 0.75, "hfox_2t2r": 0.55, "dw_notched": 0.70, "dw_leonard2021": 0.40,
-    "ideal_sampler": 0.70, "smtj_50ns": 0.70, "smtj_schnitzspan2023": 0.70, "cmos_lfsr": 0.70,
-}  # fmt: skip
+#: Least test accuracy after one epoch of digits (1,500 images, one task), any card; chance is 0.1. Seeds 1 to 3 reach
+#: 0.76 to 0.85 with every card, so a broken device is noticed and a lucky draw is not needed.
+FLOOR = 0.70
 
 
 @pytest.mark.parametrize("name", STORAGE + SAMPLERS)
@@ -192,4 +189,4 @@ def test_every_shipped_device_learns_digits(name):
     run = Run(load_scenario(QUICKSTART, overrides))
     run.accelerator.run()
     run.finish()
-    assert run.accuracy[-1, -1] >= FLOORS[name]
+    assert run.accuracy[-1, -1] >= FLOOR

@@ -106,27 +106,24 @@ def test_presets_are_the_published_numbers():
 
 
 def test_an_explicit_key_overrides_the_preset():
-    scenario = quickstart("learning.preset=bimu_mnist_1_task", "learning.lr=3.5")
+    bare = without_hyperparameters()
+    scenario = quickstart(*bare, "learning.preset=bimu_mnist_1_task", "learning.lr=3.5")
     assert scenario.learning.lr == 3.5
     assert scenario.learning.memory_window == 6100.0
 
 
 def test_a_rule_without_preset_needs_all_its_hyperparameters():
-    bayes = ("learning.rule=bayesbinn", "learning.preset=")
-    message = refusal(*bayes, "learning.lr=0.5", *(f"learning.{key}=" for key in _bimu_keys()))
-    assert "learning.prior_strength" in message
-    assert "missing" in message
+    bayes = (*without_hyperparameters(), "learning.rule=bayesbinn", "learning.lr=0.5")
+    message = refusal(*bayes)
+    assert "learning.prior_strength: missing" in message
     assert "bayesbinn" in message
-    scenario = quickstart(
-        *bayes, "learning.lr=0.5", "learning.prior_strength=0", *(f"learning.{key}=" for key in _bimu_keys())
-    )
-    assert scenario.rule_parameters == {"lr": 0.5, "prior_strength": 0.0}
+    assert quickstart(*bayes, "learning.prior_strength=0").rule_parameters == {"lr": 0.5, "prior_strength": 0.0}
 
 
-def _bimu_keys() -> list[str]:
-    """Keys of [learning] in the quickstart that belong to BiMU alone."""
+def without_hyperparameters() -> list[str]:
+    """Return the overrides that remove the quickstart's preset and every hyperparameter it gives."""
     given = tomllib.loads(QUICKSTART.read_text(encoding="utf-8"))["learning"]
-    return [key for key in given if key in RULE_PARAMETERS["bimu"] and key != "lr"]
+    return [f"learning.{key}=" for key in given if key not in ("rule", "gradient")]
 
 
 # Overrides and seeds
@@ -265,7 +262,11 @@ WITHOUT_EFFECT = {
     "labels.latency": (["labels.policy=never", "labels.budget=", "labels.gamma="], "1 ms"),
     "learning.prior_strength": ([], "1e-5"),
     "learning.lr": None,  # both rules use it
-    **{f"learning.{key}": (["learning.rule=bayesbinn"], "1.0") for key in RULE_PARAMETERS["bimu"] if key != "lr"},
+    **{
+        f"learning.{key}": ([*without_hyperparameters(), "learning.rule=bayesbinn"], "1.0")
+        for key in RULE_PARAMETERS["bimu"]
+        if key != "lr"
+    },
     "network.activation": (["network.hidden=[]"], "sign"),
     "device.residue_bits": (["device.programming=stochastic"], "12"),
     "device.lam_max": (["device.storage_params.n_levels=0"], "4.0"),

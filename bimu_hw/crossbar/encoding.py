@@ -72,8 +72,8 @@ class InputEncoder:
     """Turns the integer codes (or float features) of an example into the planes that drive the first layer.
 
     With ``mode = "analog"`` there is one plane, x itself. With ``"bit_serial"`` there is a plane of ones that
-    carries the offset of a signed input (left out if the offset is 0) and one plane per bit: x = offset + scale *
-    code.
+    carries the offset of a signed input and one plane per bit: x = offset + scale * code. The plane of ones is left
+    out if the offset is 0 and the codes, or the lowest feature, start at 0.
 
     Parameters
     ----------
@@ -106,11 +106,13 @@ class InputEncoder:
         self.bits = (input_bits or n_bits or 0) if mode == "bit_serial" else 0
         self._top = 2.0**self.bits - 1.0
         self._range = feature_range
-        self._codes = np.zeros(n_in, np.int64)
 
     def n_planes(self, offset: float) -> int:
         """Return the number of planes for inputs of the given offset."""
-        return 1 if self.mode == "analog" else self.bits + (offset != 0.0)
+        return 1 if self.mode == "analog" else self.bits + self._has_ones(offset)
+
+    def _has_ones(self, offset: float) -> bool:
+        return offset != 0.0 or (self.data_bits is None and self._range[0] != 0.0)
 
     def encode(
         self, codes: npt.NDArray[np.generic], offset: float, scale: float
@@ -138,20 +140,20 @@ class InputEncoder:
             unit = (high - low) / self._top
             value = offset + scale * codes.astype(np.float64)
             k = np.clip(np.rint((value - low) / unit), 0, self._top)
-            offset, scale = low, unit
+            first, scale = low, unit
         elif self.bits < self.data_bits:
             ratio = (2.0**self.data_bits - 1.0) / self._top
             k = np.rint(codes.astype(np.float64) / ratio)
-            scale = scale * ratio
+            first, scale = offset, scale * ratio
         else:
-            k = codes.astype(np.float64)
-        signed = int(offset != 0.0)
+            k, first = codes.astype(np.float64), offset
+        signed = int(self._has_ones(offset))
         planes = np.ones((1, self.bits + signed, self.n_in), np.float32)
         _bit_planes(k.astype(np.int64), self.bits, signed, planes[0])
         weight = np.empty(self.bits + signed, np.float32)
-        weight[:signed] = offset
+        weight[:signed] = first
         weight[signed:] = scale * 2.0 ** np.arange(self.bits)
-        x = (offset + scale * k).astype(np.float32)
+        x = (first + scale * k).astype(np.float32)
         return planes, weight, x[None, :]
 
 

@@ -18,7 +18,7 @@ from bimu_hw.devices import SamplerModel, StorageModel, get_model, new_state
 from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels import jit
 from bimu_hw.kernels.bits import fill_normal, fill_uniform, fold
-from bimu_hw.kernels.elementary import fill_tanh_sech2
+from bimu_hw.kernels.elementary import fill_tanh
 from bimu_hw.kernels.programming import (
     accumulate_residue,
     round_deterministic,
@@ -148,6 +148,8 @@ class SynapseArray:
         self.sampler_params: Any = sampler.params(*(spec.sampler.params[s.name].value for s in sampler.specs))
         self.state = new_state(storage, n)
         self.sampler_state = new_state(sampler, n)
+        bits = spec.residue_bits
+        self._register_step = 2.0**-bits if bits and self.grid.quantum == 1.0 else EXACT_STEP
         self._noisy = any(getattr(self.params, p, 0.0) != 0.0 for p in storage.noisy_reads)
 
         self.lam = np.zeros(n, np.float32)
@@ -155,8 +157,6 @@ class SynapseArray:
         self.residue = np.zeros(n, np.float32)
         self._level = np.zeros(n, np.float32)
         self._seen = np.zeros(n, np.float32)
-        self._work = np.zeros(n, np.float32)
-        self._sech2 = np.zeros(n, np.float32)
         self._cells = np.zeros(n, np.int32)
         self._counts = np.zeros(n, np.float32)
         self._all = np.arange(n, dtype=np.int32)
@@ -224,12 +224,13 @@ class SynapseArray:
             target = levels
         self.storage.program(self.state, target, self.params, grid)
         if self.spec.policy == "residue":
-            self.residue[:] = levels - target
+            register = np.float32(self._register_step)
+            self.residue[:] = np.rint((levels - target) / register) * register
         self._refresh(self._all, 0.0)
 
     def _refresh(self, cells: npt.NDArray[np.int32], now: float) -> None:
-        self.storage.peek(self.state, cells, self.params, self.grid, now, self._level)
-        scale_levels(self._level, np.float32(self.grid.step), cells, self.lam)
+        self.storage.peek(self.state, cells, self.params, self.grid, now, self.lam)
+        scale_levels(cells, np.float32(self.grid.step), self.lam)
         if not self._noisy:
             self.sampler.bias(self.sampler_state, self.lam, cells, self.sampler_params)
         self._relaxed_ready = False
@@ -238,7 +239,7 @@ class SynapseArray:
     def mean_weight(self) -> FloatArray:
         """Return tanh lam, float32[wordline, bitline]; computed when asked for after a change."""
         if not self._relaxed_ready:
-            fill_tanh_sech2(self.lam, self.mean, self._sech2)
+            fill_tanh(self.lam, self.mean)
             self._relaxed_ready = True
         return self.mean.reshape(self.shape)
 
@@ -250,8 +251,8 @@ class SynapseArray:
         """
         if self._noisy:
             key = event_key(self._key_read, event)
-            self.storage.read(self.state, self.params, self.grid, key, now, self._level)
-            scale_levels(self._level, np.float32(self.grid.step), self._all, self._seen)
+            self.storage.read(self.state, self.params, self.grid, key, now, self._seen)
+            scale_levels(self._all, np.float32(self.grid.step), self._seen)
             self.sampler.bias(self.sampler_state, self._seen, self._all, self.sampler_params)
 
     def sample(self, event: int, out: npt.NDArray[np.int8], stream: int = 0) -> None:
@@ -281,6 +282,7 @@ class SynapseArray:
         Parameters
         ----------
         request : float32[cell]
+            *Mutated*: it serves as work space.
         event : int
             Index of the query that is learned.
         now : float
@@ -291,16 +293,14 @@ class SynapseArray:
         grid = self.grid
         f = np.float32
         inverse_step, quantum = f(1.0 / grid.step), f(grid.quantum)
-        lists = (self._work, self._cells, self._counts)
+        lists = (self._cells, self._counts)
         if self.spec.policy == "deterministic":
             n = round_deterministic(request, inverse_step, quantum, *lists)
         elif self.spec.policy == "stochastic":
             n = round_stochastic(request, inverse_step, quantum, event_key(self._key_rounding, event), *lists)
         else:
-            bits = self.spec.residue_bits
-            register = 2.0**-bits if bits and quantum == 1.0 else EXACT_STEP
-            n = accumulate_residue(request, inverse_step, quantum, f(register), self.residue, *lists)
-        cells, counts = self._cells[:n], self._counts[:n]
+            n = accumulate_residue(request, inverse_step, quantum, f(self._register_step), self.residue, *lists)
+        cells, counts = (self._cells[:n], self._counts[:n]) if n < request.size else (self._all, request)
         self.storage.pulse(self.state, cells, counts, self.params, grid, event_key(self._key_pulse, event), now)
         self._refresh(cells, now)
         return Programming(*write_operations(cells, counts, grid.quantum == 1.0, self.shape[1], tile_bitlines, write_columns))

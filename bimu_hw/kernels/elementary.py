@@ -145,3 +145,10 @@ def fill_tanh_sech2(x, tanh, sech2):
     """Write tanh x and sech**2 x element by element (float32, flat)."""
     for i in range(x.size):
         tanh[i], sech2[i] = tanh_sech2(x[i])
+
+
+@jit
+def fill_tanh(x, out):
+    """Write tanh x element by element (float32, flat)."""
+    for i in range(x.size):
+        out[i] = tanh_sech2(x[i])[0]

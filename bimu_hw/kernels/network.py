@@ -241,4 +241,5 @@ def query_uncertainty(logits):
             if logits[s, c] > logits[s, best]:
                 best = c
         disagreement += best != chosen
-    return aleatoric, predictive - aleatoric, predictive, disagreement, prediction
+    # Never negative by Jensen's inequality; the difference of two rounded numbers may be, by an ulp.
+    return aleatoric, max(predictive - aleatoric, 0.0), predictive, disagreement, prediction

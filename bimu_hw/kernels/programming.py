@@ -26,7 +26,7 @@ _BLOCK = 512
 
 @inline
 def _collect(work, cells, counts):
-    """Write the non-zero entries of `work` as a list; return its length.
+    """Write the non-zero entries of `work` as a list and return its length; if none is zero, `work` itself is the list.
 
     Dense and empty stretches, the common cases, are recognised by a vectorised count.
     """
@@ -35,9 +35,6 @@ def _collect(work, cells, counts):
     for c in range(size):
         total += work[c] != _F(0.0)
     if total == size:
-        for c in range(size):
-            cells[c] = c
-            counts[c] = work[c]
         return size
     found = 0
     for start in range(0, size, _BLOCK):
@@ -55,34 +52,33 @@ def _collect(work, cells, counts):
 
 
 @jit
-def round_deterministic(request, inverse_step, quantum, work, cells, counts):
+def round_deterministic(request, inverse_step, quantum, cells, counts):
     """Round every request to the nearest multiple of the quantum (ties to even); return the length of the list.
 
     Parameters
     ----------
     request : float32[cell]
-        Asked change of lam.
+        Asked change of lam; becomes the counts of all cells, zeros included.
     inverse_step, quantum : float32
         1 / (lam per level); 1 or 2**-90.
-    work : float32[cell]
-        Work space.
     cells : int32[cell]
     counts : float32[cell]
-        The list. *Mutates* `work`, `cells`, `counts`.
+        The list; not written if its length is the number of cells, for then it is `request`. *Mutates* `request`,
+        `cells`, `counts`.
     """
     scale = inverse_step / quantum
     for c in range(request.size):
-        work[c] = np.rint(request[c] * scale) * quantum
-    return _collect(work, cells, counts)
+        request[c] = np.rint(request[c] * scale) * quantum
+    return _collect(request, cells, counts)
 
 
 @jit
-def round_stochastic(request, inverse_step, quantum, key, work, cells, counts):
+def round_stochastic(request, inverse_step, quantum, key, cells, counts):
     """Round every request down or up at random so that its mean is kept; return the length of the list.
 
     Parameters
     ----------
-    request, inverse_step, quantum, work, cells, counts
+    request, inverse_step, quantum, cells, counts
         As in `round_deterministic`.
     key : uint64
         Key of this layer and update.
@@ -91,17 +87,17 @@ def round_stochastic(request, inverse_step, quantum, key, work, cells, counts):
     low, high = key_halves(key)
     for c in range(request.size):
         u = centred_uniform(cell_bits(low, high, _U32(c)))
-        work[c] = np.floor(request[c] * scale + u) * quantum
-    return _collect(work, cells, counts)
+        request[c] = np.floor(request[c] * scale + u) * quantum
+    return _collect(request, cells, counts)
 
 
 @jit
-def accumulate_residue(request, inverse_step, quantum, register_step, residue, work, cells, counts):
+def accumulate_residue(request, inverse_step, quantum, register_step, residue, cells, counts):
     """Add every request to its residue register, take whole levels out; return the length of the list.
 
     Parameters
     ----------
-    request, inverse_step, quantum, work, cells, counts
+    request, inverse_step, quantum, cells, counts
         As in `round_deterministic`.
     register_step : float32
         Least significant bit of the register in levels, 2**-residue_bits; 2**-90 for an unlimited register.
@@ -114,20 +110,19 @@ def accumulate_residue(request, inverse_step, quantum, register_step, residue, w
         total = residue[c] + np.rint(request[c] * scale) * register_step
         sent = np.rint(total * inverse_quantum) * quantum
         residue[c] = total - sent
-        work[c] = sent
-    return _collect(work, cells, counts)
+        request[c] = sent
+    return _collect(request, cells, counts)
 
 
 @jit
-def scale_levels(level, step, cells, lam):
-    """Write lam = level * step for the listed cells; a list as long as the array is the identity. *Mutates* `lam`."""
+def scale_levels(cells, step, lam):
+    """Turn levels into lam for the listed cells, lam = level * step; a full list is the identity. *Mutates* `lam`."""
     if cells.size == lam.size:
         for c in range(lam.size):
-            lam[c] = level[c] * step
+            lam[c] *= step
     else:
         for n in range(cells.size):
-            c = cells[n]
-            lam[c] = level[c] * step
+            lam[cells[n]] *= step
 
 
 @jit

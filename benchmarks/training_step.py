@@ -1,0 +1,77 @@
+"""CPU time of one training step and one inference, [784, 100, 10], S = 5, on one core.
+
+Every step is the whole of it: forward pass with fresh weights, backward pass, rule, programming of the devices
+and what the next query needs of the new state. Time is that of the process, best and median of many steps.
+
+    python benchmarks/training_step.py [--steps 500] [--threads 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Callable
+
+import numpy as np
+from llvmlite import binding
+
+from bimu_hw.cards import Card, device_specs, load_card
+from bimu_hw.crossbar.chip import ArraySpec, Chip, Encoded
+from bimu_hw.crossbar.synapses import Seeds, SynapseSpec
+from bimu_hw.devices import get_model
+from bimu_hw.learning.rules import Bimu
+
+RULE = Bimu(lr=4.9, lr_max=0.0023, likelihood_multiplier=161.3, kl_multiplier=3.76, memory_window=700.0)
+
+
+def make_chip(storage: Card, policy: str, threads: int) -> Chip:
+    """Return an ideal chip of the published size with another storage element or policy."""
+    arrays = ArraySpec(128, 128, "differential", "analog", 0, 1.0, 0, 32)
+    synapses = SynapseSpec(storage, load_card("ideal_sampler"), policy, 12, 4.0, "query", "differential")
+    return Chip([784, 100, 10], arrays, synapses, Seeds(1, 1, 1), 5, threads=threads)
+
+
+def measure(step: Callable[[int], object], n: int) -> tuple[float, float]:
+    """Return the best and the median CPU time of a step in microseconds; the first ten are not counted."""
+    times = []
+    for i in range(n + 10):
+        start = time.process_time_ns()
+        step(i)
+        times.append((time.process_time_ns() - start) / 1000)
+    return min(times[10:]), float(np.median(times[10:]))
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(0)
+    examples = []
+    for _ in range(64):
+        x = rng.normal(size=784).astype(np.float32)
+        examples.append(Encoded(x[None, None, :], np.ones(1, np.float32), x[None, :]))
+    ideal = load_card("ideal_storage")
+    specs = {k: v for part in device_specs(get_model(ideal.model)) for k, v in part.items()}
+    levels = ideal.with_values({"n_levels": 16}, specs, "benchmark")
+    chip, device = make_chip(ideal, "deterministic", arguments.threads), make_chip(levels, "residue", arguments.threads)
+    cases = {
+        "training step, relaxed, ideal": lambda i: chip.learn(examples[i % 64], i % 10, i, 0.0, RULE, "relaxed"),
+        "training step, hard, ideal": lambda i: chip.learn(examples[i % 64], i % 10, i, 0.0, RULE, "hard"),
+        "training step, hard, 16 levels, residue": lambda i: device.learn(
+            examples[i % 64], i % 10, i, 0.0, RULE, "hard"
+        ),
+        "inference, fresh weights": lambda i: chip.infer(examples[i % 64], i, 0.0),
+        "inference, held weights": lambda i: chip.infer(examples[i % 64], i, 0.0, fresh=False),
+    }
+    print(f"{binding.get_host_cpu_name()}, Python {platform.python_version()}, {arguments.threads} thread(s)")
+    print(f"{'':42s} best us  median us")
+    for name, step in cases.items():
+        best, median = measure(step, arguments.steps)
+        print(f"{name:42s} {best:7.0f} {median:10.0f}")
+
+
+if __name__ == "__main__":
+    main()
