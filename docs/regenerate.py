@@ -5,11 +5,12 @@
 1. ``docs/record.md``, the table of recorded variables, from the schema;
 2. the summary in ``README.md``, as ``bimu-hw run quickstart`` prints it;
 3. ``docs/images/quickstart.png``, from the same scenario with more snapshots. What is recorded must not change
-   what is computed, so the two runs have the same summary; this script refuses to go on if they do not.
+      what is computed, so the two runs have the same summary; this script refuses to go on if they do not.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -33,11 +34,12 @@ def write_record_page() -> None:
     (DOCS / "record.md").write_text(describe_markdown(), encoding="utf-8")
 
 
-def printed_summary(folder: Path) -> str:
-    """Run the quickstart as a user does, in a folder of its own, and return what it prints."""
-    command = [sys.executable, "-m", "bimu_hw", "run", str(SCENARIO)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout
+def run_as_a_user_does(folder: Path) -> tuple[str, dict]:
+    """Run the quickstart in a folder of its own; return what it prints and its summary."""
+    command = [sys.executable, "-m", "bimu_hw", "run", "quickstart"]
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
+    (written,) = folder.glob("runs/*/summary.json")
+    return done.stdout, json.loads(written.read_text(encoding="utf-8"))
 
 
 def write_summary(printed: str) -> None:
@@ -50,13 +52,13 @@ def write_summary(printed: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def run_for_figure(folder: Path) -> tuple[dict, Path]:
-    """Run the quickstart with many snapshots; return its summary and its folder."""
+def run_for_figure(folder: Path) -> tuple[Path, dict]:
+    """Run the quickstart with many snapshots; return its folder and its summary."""
     import bimu_hw
 
     scenario = bimu_hw.load_scenario(SCENARIO, overrides=[f"record.snapshots={EVERY}"])
-    result = bimu_hw.run_scenario(scenario, folder / "figure", progress=False)
-    return result.summary, result.path
+    path = bimu_hw.run_scenario(scenario, folder / "figure", progress=False).path
+    return path, json.loads((path / "summary.json").read_text(encoding="utf-8"))
 
 
 def draw(path: Path) -> None:
@@ -103,10 +105,14 @@ def main() -> None:
     write_record_page()
     folder = Path(tempfile.mkdtemp())
     try:
-        write_summary(printed_summary(folder))
-        summary, path = run_for_figure(folder)
+        printed, summary = run_as_a_user_does(folder)
+        path, same = run_for_figure(folder)
+        # The hash is that of the scenario, and how often to take snapshots is part of it.
+        different = sorted(k for k in summary if summary[k] != same[k] and k != "scenario_hash")
+        if different:
+            sys.exit(f"two runs that differ only in what they record differ in {', '.join(different)}.")
+        write_summary(printed)
         draw(path)
-        del summary
     finally:
         shutil.rmtree(folder)
 

@@ -45,7 +45,9 @@ def synapse_spec(storage: Card | None = None, sampler: Card | None = None, **cha
 
 
 def make_chip(sizes=(12, 9, 4), n_sample=3, *, arrays=None, synapses=None, seed=1, **options: Any) -> Chip:
-    return Chip(sizes, arrays or ideal_arrays(), synapses or synapse_spec(), Seeds(seed, seed, seed), n_sample, **options)
+    return Chip(
+        sizes, arrays or ideal_arrays(), synapses or synapse_spec(), Seeds(seed, seed, seed), n_sample, **options
+    )
 
 
 def analog(x: np.ndarray) -> Encoded:

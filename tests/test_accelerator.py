@@ -149,7 +149,7 @@ def test_with_drops_the_run_equals_the_plain_loop_on_what_was_accepted():
 
 
 def test_what_is_not_asked_costs_inference_only():
-    accelerator, watcher = build(policy=("never", {}))
+    accelerator, _ = build(policy=("never", {}))
     chip = make_chip((N_IN, 9, N_OUT), N_SAMPLE)
     assert same_lam(accelerator.chip, chip)
     counts = accelerator.ledger.counts
@@ -224,7 +224,7 @@ def test_an_update_takes_its_stages_and_programs_row_by_row():
     assert rows <= 5 * (12 + 9)
     assert rows > 0
     starts = [row.start_tick for row in watcher.rows]
-    assert all(b > a for a, b in zip(starts, starts[1:], strict=False))
+    assert starts == sorted(set(starts))
 
 
 def test_queue_latency_includes_waiting():

@@ -129,7 +129,9 @@ def test_cell_spread_matters_more_at_a_small_on_off_ratio():
 
     def error(g_off):
         sampler = make_card("ideal_sampler", g_on=2.0, g_off=g_off, g_spread=0.05)
-        return np.abs(make_chip((64, 32), synapses=synapse_spec(sampler=sampler)).infer(analog(x), 3, 0.0) - ideal).max()
+        return np.abs(
+            make_chip((64, 32), synapses=synapse_spec(sampler=sampler)).infer(analog(x), 3, 0.0) - ideal
+        ).max()
 
     assert error(0.0) < error(1.6)
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
 
 from bimu_hw.accelerator.clock import TICKS_PER_SECOND, to_ticks
 from bimu_hw.errors import ScenarioError
 from bimu_hw.random import Purpose, host_generator
 
 _BLOCK = 4096
+
+
+@lru_cache(maxsize=4)
+def _exponential_gaps(seed: int, block: int) -> npt.NDArray[np.float64]:
+    """Return a block of gaps of mean 1, drawn together because a generator costs more than its numbers."""
+    return host_generator(seed, Purpose.ARRIVAL, block).exponential(1.0, _BLOCK)
 
 
 @dataclass(frozen=True)
@@ -43,10 +53,7 @@ class Arrivals:
             # Cumulative rounding, so that the mean rate is exact.
             return round((index + 1) * TICKS_PER_SECOND / self.rate) - round(index * TICKS_PER_SECOND / self.rate)
         block, offset = divmod(index, _BLOCK)
-        if getattr(self, "_cached", None) is None or self._cached[0] != block:  # type: ignore[has-type]
-            generator = host_generator(self.seed, Purpose.ARRIVAL, block)
-            object.__setattr__(self, "_cached", (block, generator.exponential(1.0 / self.rate, _BLOCK)))
-        seconds = self._cached[1][offset]  # type: ignore[has-type]
+        seconds = float(_exponential_gaps(self.seed, block)[offset]) / self.rate
         return max(1, round(seconds * TICKS_PER_SECOND))
 
 

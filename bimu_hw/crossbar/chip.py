@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -74,8 +75,10 @@ class LearningRule(Protocol):
 
     epsilon: float
 
-    def request(self, layer: int, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray) -> None:
-        """Write the asked change of lam."""
+    def request(
+        self, layer: int, part: slice, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray
+    ) -> None:
+        """Write the asked change of lam for a part of a layer's cells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,13 +265,13 @@ class Chip:
     def _multiply(self, layer: _Layer, planes: FloatArray, plane_weight: FloatArray) -> None:
         synapses, n_sample = layer.synapses, self.n_sample
         looks = layer.weights.shape[0] // n_sample
-        partial = np.empty((n_sample, planes.shape[1], layer.y.shape[1]), np.float32)
+        sums = np.empty((n_sample, planes.shape[1], layer.y.shape[1]), np.float32)
 
         def part(first: int, last: int) -> None:
             forward_product(
                 planes if planes.shape[0] == 1 else planes[first:last], plane_weight,
                 layer.weights[first * looks : last * looks], synapses.value_middle, synapses.value_gain,
-                self.arrays.tile_wordlines, layer.converter.as_tuple(), partial[first:last], layer.y[first:last],
+                self.arrays.tile_wordlines, layer.converter.as_tuple(), sums[first:last], layer.y[first:last],
             )  # fmt: skip
 
         self._workers.split(n_sample, part)
@@ -306,13 +309,10 @@ class Chip:
             return LearnResult(loss, False, ())
         done = []
         for k, layer in enumerate(self._layers):
-            gradient_of = layer.gradient.reshape(-1)
-            self._workers.split(
-                gradient_of.size,
-                lambda first, last, k=k, layer=layer, g=gradient_of: rule.request(
-                    k, slice(first, last), layer.synapses.lam, g, not relaxed, layer.request
-                ),
+            asks = partial(
+                _ask, rule, k, layer.synapses.lam, layer.gradient.reshape(-1), not relaxed, layer.request
             )
+            self._workers.split(layer.request.size, asks)
             done.append(
                 layer.synapses.program_request(
                     layer.request, event, now, self.arrays.write_columns, self.arrays.tile_bitlines
@@ -344,12 +344,7 @@ class Chip:
                 layer.slope = np.zeros((n_in, self.n_sample, n_out), np.float32)
             mean, key = layer.synapses.mean_weight(), event_key(self._relaxed_keys[k], event)
 
-            self._workers.split(
-                self.n_sample,
-                lambda first, last, x=x, layer=layer, mean=mean, key=key: relaxed_forward(
-                    x, mean, key, first, last, self.arrays.tile_wordlines, layer.partial, layer.slope, layer.y
-                ),
-            )
+            self._workers.split(self.n_sample, partial(_relaxed_part, layer, x, mean, key, self.arrays.tile_wordlines))
             normalise(layer.y, layer.normal, layer.inverse_deviation)
             if k < last:
                 activate(layer.normal, self.activation, layer.h)
@@ -404,3 +399,16 @@ class Chip:
                 signs = driven_weight(planes, weights, self.n_sample, transposed)
                 conductance[k] = square * (width + crossed) * middle + signs * half
         return Reads(drives, conductance)
+
+
+def _ask(
+    rule: LearningRule, k: int, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray,
+    first: int, last: int,
+) -> None:  # fmt: skip
+    rule.request(k, slice(first, last), lam, gradient, through_weight, out)
+
+
+def _relaxed_part(
+    layer: _Layer, x: FloatArray, mean: FloatArray, key: np.uint64, tile_rows: int, first: int, last: int
+) -> None:
+    relaxed_forward(x, mean, key, first, last, tile_rows, layer.partial, layer.slope, layer.y)

@@ -39,8 +39,7 @@ def _fold(key, word):
 
 
 def event_key(base: np.uint64, event: int) -> np.uint64:
-    """Return the key of one event: `stream_key(seed, purpose, layer, event)` from the stream's key without the
-    event."""
+    """Return `stream_key(seed, purpose, layer, event)` from the key of the stream without the event."""
     return np.uint64(_fold(base, np.uint64(event)))
 
 
@@ -181,10 +180,9 @@ class SynapseArray:
         self._program_initial(initial_lam, noise(Purpose.INITIAL_LAM))
 
     def _read_values(self, seeds: Seeds) -> tuple[FloatArray, FloatArray]:
-        """Draw what each cell contributes to a column sum, middle + gain * weight, in weight units; 0 and 1
-        nominally."""
+        """Draw what each cell adds to a column sum: middle + gain * weight, in weight units, nominally 0 and 1."""
         costs = self.spec.sampler.costs
-        spread = costs["g_spread"].value
+        spread: Any = costs["g_spread"].value
         g_on, g_off = costs["g_on"].value, costs["g_off"].value
         key = stream_key(seeds.fabrication, Purpose.FABRICATE_PERIPHERY, self.layer)
         error_on, error_off = np.empty(self.lam.size, np.float32), np.empty(self.lam.size, np.float32)
@@ -269,7 +267,7 @@ class SynapseArray:
         """
         key = event_key(self._key_sample, event)
         if stream:
-            key = event_key(key, np.uint64(2**63 + stream))
+            key = event_key(key, 2**63 + stream)
         self.sampler.sample(
             self.sampler_state, self.sampler_params, key, self.look_interval, out.reshape(out.shape[0], -1)
         )
@@ -303,7 +301,9 @@ class SynapseArray:
         cells, counts = (self._cells[:n], self._counts[:n]) if n < request.size else (self._all, request)
         self.storage.pulse(self.state, cells, counts, self.params, grid, event_key(self._key_pulse, event), now)
         self._refresh(cells, now)
-        return Programming(*write_operations(cells, counts, grid.quantum == 1.0, self.shape[1], tile_bitlines, write_columns))
+        return Programming(
+            *write_operations(cells, counts, grid.quantum == 1.0, self.shape[1], tile_bitlines, write_columns)
+        )
 
     def snapshot(self, now: float) -> dict[str, npt.NDArray[np.generic]]:
         """Return what a record keeps of this layer; changes nothing.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 
 class Workers:
@@ -28,7 +29,7 @@ class Workers:
             part(0, n)
             return
         edges = [n * t // self._threads for t in range(self._threads + 1)]
-        futures = [self._pool.submit(part, a, b) for a, b in zip(edges[1:-1], edges[2:], strict=True)]
+        futures = [self._pool.submit(part, a, b) for a, b in pairwise(edges[1:])]
         part(edges[0], edges[1])
         for future in futures:
             future.result()

@@ -31,7 +31,7 @@ class Bimu:
     kl_multiplier: float
     memory_window: float
 
-    #: Multiply-accumulates and functions (exponential, division) per synapse and update, for the energy account.
+    #: Multiply-accumulates and functions (exponential, division) per synapse and update, for the account.
     operations = (9, 3)
     #: What the relaxed gradient adds to 1 - w**2.
     epsilon = 0.0
@@ -42,8 +42,8 @@ class Bimu:
         """Write the asked change of lam for a part of a layer's cells (all arrays flat float32[cell])."""
         f = np.float32
         bimu_request(
-            lam[part], gradient[part], f(through_weight), f(self.lr), f(1.0 / self.lr_max), f(self.likelihood_multiplier),
-            f(self.kl_multiplier), f(1.0 / self.memory_window), out[part],
+            lam[part], gradient[part], f(through_weight), f(self.lr), f(1.0 / self.lr_max),
+            f(self.likelihood_multiplier), f(self.kl_multiplier), f(1.0 / self.memory_window), out[part],
         )  # fmt: skip
 
     def end_task(self, lams: list[FloatArray]) -> None:

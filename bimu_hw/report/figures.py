@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: Okabe and Ito's colours, told apart by the colour-blind too (Okabe, Ito, "Color Universal Design", 2008).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "figure.figsize": (5.2, 3.2), "figure.dpi": 150, "figure.constrained_layout.use": True, "font.size": 9,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "legend.frameon": False, "savefig.bbox": "tight",
@@ -26,12 +26,13 @@ _STYLE = {
 def draw_run(tree: xr.DataTree, folder: Path) -> None:
     """Draw the figures of a run as PNG files in a folder."""
     import matplotlib as mpl
+    from cycler import cycler
 
     # An object of its own, not pyplot: drawing a run must not touch the figures or the backend of whoever calls.
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):
-        mpl.rcParams["axes.prop_cycle"] = mpl.cycler(color=COLOURS)
+        mpl.rcParams["axes.prop_cycle"] = cycler(color=COLOURS)
         for name, draw in (("accuracy", plot_accuracy), ("energy", plot_energy), ("freezing", plot_freezing)):
             if name == "freezing" and not tree.attrs["state_recorded"]:
                 continue
@@ -42,7 +43,7 @@ def draw_run(tree: xr.DataTree, folder: Path) -> None:
 
 def plot_accuracy(tree: xr.DataTree, axes: Axes) -> Axes:
     """Plot online accuracy (running mean) and the test accuracy of each task after training on it."""
-    queries, tasks = tree["queries"], tree["tasks"]
+    queries, tasks = tree["queries"].to_dataset(), tree["tasks"].to_dataset()
     example = queries["example"].values
     weight = queries["n_aggregated"].values
     correct = queries["correct"].values
@@ -64,9 +65,9 @@ def plot_energy(tree: xr.DataTree, axes: Axes) -> Axes:
     """Plot energy per query by component, stacked by phase; idle, which depends on the arrival rate, as a number."""
     from matplotlib.ticker import EngFormatter
 
-    ledger = tree["ledger"]
-    n = max(1, int(tree["queries"]["n_aggregated"].sum()))
-    energy = ledger["energy"].values / n
+    ledger, queries = tree["ledger"].to_dataset(), tree["queries"].to_dataset()
+    n = max(1, int(queries["n_aggregated"].sum()))
+    energy = np.asarray(ledger["energy"].values) / n
     names = np.array([str(c).replace("_", " ") for c in ledger["component"].values])
     idle = float(energy[PHASES.index("idle")].sum())
     energy[PHASES.index("idle")] = 0.0
@@ -90,7 +91,7 @@ def plot_freezing(tree: xr.DataTree, axes: Axes) -> Axes:
     """Plot mean plasticity and the saturated fraction of each layer over the stream."""
     layers = [name for name in tree.children if name.startswith("layer_")]
     for i, name in enumerate(layers):
-        layer = tree[name]
+        layer = tree[name].to_dataset()
         example = layer["example"].values
         plasticity = layer["plasticity"].mean(("wordline", "bitline")).values
         saturated = (abs(layer["lam"]) > 2.5).mean(("wordline", "bitline")).values

@@ -43,7 +43,7 @@ def summarise(tree: xr.DataTree, facts: dict[str, Any]) -> dict[str, Any]:
     dict
         The content of ``summary.json``: accuracies as fractions, energies in joules, times in seconds.
     """
-    queries, ledger = tree["queries"], tree["ledger"]
+    queries, ledger, resources = (tree[name].to_dataset() for name in ("queries", "ledger", "resources"))
     n = int(queries["n_aggregated"].sum())
     updates = int(queries["updated"].sum())
     by_phase = dict(zip(PHASES, ledger["energy"].values, strict=True))
@@ -52,7 +52,7 @@ def summarise(tree: xr.DataTree, facts: dict[str, Any]) -> dict[str, Any]:
     def joules(phases: tuple[str, ...]) -> float:
         return float(sum(by_phase[p].sum() for p in phases))
 
-    accuracy = tree["tasks"]["accuracy"].values
+    accuracy = tree["tasks"].to_dataset()["accuracy"].values
     latency = queries["latency"].values
     p50, p99 = np.quantile(latency, [0.5, 0.99]) if latency.size else (np.nan, np.nan)
     per_query = {key: joules(phases) / n if n else np.nan for key, phases in ENERGY_PER_QUERY.items()}
@@ -61,7 +61,7 @@ def summarise(tree: xr.DataTree, facts: dict[str, Any]) -> dict[str, Any]:
     summary = {
         "title": facts["title"],
         "queries": n,
-        "queries_dropped": int(tree["resources"]["queries_dropped"]),
+        "queries_dropped": int(resources["queries_dropped"]),
         "accuracy": mean_accuracy(accuracy),
         "accuracy_last_k": last_k_average(accuracy, min(5, len(accuracy))),
         "accuracy_newest_task": newest_task_accuracy(accuracy),
@@ -77,8 +77,8 @@ def summarise(tree: xr.DataTree, facts: dict[str, Any]) -> dict[str, Any]:
         "energy_total_J": float(total.sum()),
         "assumed_energy_fraction": facts["assumed_energy_fraction"],
         "latency_s": {"p50": float(p50), "p99": float(p99)},
-        "duration_s": int(tree["resources"]["duration_ticks"]) * 1e-12,
-        "events": int(tree["resources"]["event_count"]),
+        "duration_s": int(resources["duration_ticks"]) * 1e-12,
+        "events": int(resources["event_count"]),
         **_freezing(tree),
         "seeds": {name: int(attrs[f"seed_{name}"]) for name in ("fabrication", "noise", "data")},
         "versions": {name: attrs[f"{name}_version"] for name in ("bimu_hw", "python", "numpy", "numba")},
@@ -93,7 +93,7 @@ def _freezing(tree: xr.DataTree) -> dict[str, Any]:
     plasticity, saturated, pulses = [], [], []
     per_layer = {}
     for name in layers:
-        last = tree[name].isel(snapshot=-1)
+        last = tree[name].to_dataset().isel(snapshot=-1)
         lam = last["lam"].values
         plasticity.append(last["plasticity"].values.astype(np.float64).ravel())
         saturated.append(lam.ravel())

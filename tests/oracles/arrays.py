@@ -1,0 +1,128 @@
+"""Textbook twins of the array floor: plain Python loops in double precision, one cell, line or code at a time.
+
+Nothing here imports the package. `round` of Python takes ties to the even neighbour, like the converters and the
+rounding policies.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def levels(n, lam_max):
+    """Return the lam of each of `n` levels spread evenly over [-lam_max, lam_max]."""
+    return [-lam_max + 2.0 * lam_max * k / (n - 1) for k in range(n)]
+
+
+def nearest(value, candidates):
+    """Return the index of the candidate closest to a value."""
+    return min(range(len(candidates)), key=lambda k: abs(value - candidates[k]))
+
+
+def converted(value, step, code_min, code_max):
+    """Return what an analog-to-digital converter makes of a value; a step of None is an exact converter."""
+    if step is None:
+        return float(value)
+    return min(max(round(float(value) / step), code_min), code_max) * step
+
+
+EXACT = (None, 0, 0)
+
+
+def reconstructed(planes, plane_weight):
+    """Return the values, [row, line], that planes [row, plane, line] with weights [plane] or [row, plane] stand for."""
+    planes = np.asarray(planes, np.float64)
+    weight = np.broadcast_to(np.asarray(plane_weight, np.float64), planes.shape[:2])
+    return np.array([sum(weight[s, p] * planes[s, p] for p in range(planes.shape[1])) for s in range(len(planes))])
+
+
+def look_of(weights, n_sample, n_plane, s, p):
+    """Return the weights that plane p of sample s sees: its own look if there is one for every plane."""
+    return weights[s] if len(weights) == n_sample else weights[s * n_plane + p]
+
+
+def product(planes, plane_weight, weights, middle, gain, tile_rows, converter, n_sample):
+    """Return the forward product [sample, bitline] of planes [1 or sample, plane, wordline]."""
+    n_plane = planes.shape[1]
+    n_in, n_out = gain.shape
+    out = np.zeros((n_sample, n_out))
+    for s in range(n_sample):
+        for p in range(n_plane):
+            w = look_of(weights, n_sample, n_plane, s, p)
+            v = planes[0 if len(planes) == 1 else s, p]
+            for j in range(n_out):
+                for start in range(0, n_in, tile_rows):
+                    column = sum(
+                        float(v[i]) * (float(middle[i, j]) + float(gain[i, j]) * float(w[i, j]))
+                        for i in range(start, min(start + tile_rows, n_in))
+                    )
+                    out[s, j] += float(plane_weight[p]) * converted(column, *converter)
+    return out
+
+
+def backward_product(planes, plane_weight, weights, middle, gain, tile_columns, converter):
+    """Return the transposed product [sample, wordline]: the forward one on the transposed arrays, sample by sample."""
+    n_sample, n_plane = planes.shape[:2]
+    out = []
+    for s in range(n_sample):
+        looks = np.array([look_of(weights, n_sample, n_plane, s, p).T for p in range(n_plane)])
+        out.append(product(planes[s : s + 1], plane_weight[s], looks, middle.T, gain.T, tile_columns, converter, 1)[0])
+    return np.array(out)
+
+
+def driven(planes):
+    """Return the number of driven lines and the sum of their squared values."""
+    values = [float(v) for v in np.ravel(planes) if v != 0]
+    return len(values), sum(v * v for v in values)
+
+
+def driven_weight(planes, weights, n_sample, transposed):
+    """Return the sum of value**2 * weight over all cells of driven lines, of all samples and planes."""
+    n_plane = planes.shape[1]
+    total = 0.0
+    for s in range(n_sample):
+        for p in range(n_plane):
+            w = look_of(weights, n_sample, n_plane, s, p)
+            for i in range(w.shape[0]):
+                for j in range(w.shape[1]):
+                    line = j if transposed else i
+                    total += float(planes[0 if len(planes) == 1 else s, p, line]) ** 2 * float(w[i, j])
+    return total
+
+
+def log_softmax(row):
+    row = [float(z) for z in row]
+    top = max(row)
+    log_total = top + math.log(sum(math.exp(z - top) for z in row))
+    return [z - log_total for z in row]
+
+
+def entropy_bits(probabilities):
+    return -sum(p * math.log2(p) for p in probabilities if p > 0.0)
+
+
+def accumulate(register, asked, lsb):
+    """Return (sent, kept) of a residue register after a request of `asked` levels, rounded to the register's bits."""
+    total = register + round(asked / lsb) * lsb
+    return round(total), total - round(total)
+
+
+def write_groups(cells, counts, whole, n_bitlines, tile_bitlines, write_columns):
+    """Return pulses up, pulses down, operations and pulse slots up and down of a list, by grouping cell after cell."""
+    groups = {}
+    for cell, count in zip(cells, counts, strict=True):
+        row, column = divmod(int(cell), n_bitlines)
+        tile, inside = divmod(column, tile_bitlines)
+        groups.setdefault((row, tile, inside // write_columns), []).append(float(count))
+    every = [count for group in groups.values() for count in group]
+    if not whole:
+        up = sum(count > 0 for count in every)
+        return up, len(every) - up, len(groups), len(groups), 0
+    ups = [[round(count) for count in group if count > 0] for group in groups.values()]
+    downs = [[round(-count) for count in group if count < 0] for group in groups.values()]
+    return (
+        sum(map(sum, ups)), sum(map(sum, downs)), len(groups),
+        sum(max(group, default=0) for group in ups), sum(max(group, default=0) for group in downs),
+    )  # fmt: skip
