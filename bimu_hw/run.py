@@ -203,6 +203,7 @@ class Run:
         n = self.stream.n_tasks
         self.accuracy = np.full((n, n), np.nan)
         self._open_task = 0
+        self._latency = LatencyHistogram()
         self._next_snapshot = 0
         self._bar = tqdm(total=self.n_examples, unit=" examples", disable=not progress, mininterval=0.5, leave=False)
 
@@ -224,6 +225,7 @@ class Run:
 
     def answered(self, row: QueryRow) -> None:
         """Record a query when its prediction is ready."""
+        self._latency.add(row.finish_tick - row.arrival_tick)
         row.number = self.recorder.query(
             row.example, row.task, row.arrival_tick, row.start_tick, row.finish_tick, row.prediction, row.label,
             row.asked, row.disagreement, row.aleatoric, row.epistemic, row.predictive, row.energy,
@@ -303,8 +305,31 @@ class Run:
         array_kind = "assumed" if "assumed" in kinds else "measured"
         return {
             "title": self.scenario.title,
+            "latency_s": {name: to_seconds(self._latency.quantile(q)) for name, q in (("p50", 0.5), ("p99", 0.99))},
             "assumed_energy_fraction": self.accelerator.ledger.assumed_share(self.costs, array_kind),
         }
+
+
+class LatencyHistogram:
+    """Latencies of any number of queries in bounded memory; quantiles are right to a thousandth."""
+
+    _PER_FACTOR = 1000.0  # bins per factor e
+
+    def __init__(self) -> None:
+        # The last bin holds e**44 ticks, some 150 days.
+        self._counts = np.zeros(44_000, np.int64)
+
+    def add(self, ticks: int) -> None:
+        """Count one latency."""
+        self._counts[min(round(math.log1p(ticks) * self._PER_FACTOR), len(self._counts) - 1)] += 1
+
+    def quantile(self, q: float) -> int:
+        """Return the latency in ticks that a fraction `q` of the queries does not exceed; 0 without queries."""
+        total = int(self._counts.sum())
+        if total == 0:
+            return 0
+        index = int(np.searchsorted(np.cumsum(self._counts), math.ceil(q * total)))
+        return round(math.expm1(index / self._PER_FACTOR))
 
 
 def build_chip(scenario: Scenario, n_in: int, n_classes: int) -> Chip:

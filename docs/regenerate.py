@@ -5,7 +5,7 @@
 1. ``docs/record.md``, the table of recorded variables, from the schema;
 2. the summary in ``README.md``, as ``bimu-hw run quickstart`` prints it;
 3. ``docs/images/quickstart.png``, from the same scenario with more snapshots. What is recorded must not change
-      what is computed, so the two runs have the same summary; this script refuses to go on if they do not.
+   what is computed, so the two runs have the same summary; this script refuses to go on if they do not.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ def draw(path: Path) -> None:
         energy.set_xlabel(f"energy per query\n({energy.get_title()})")
         energy.set_title("")
         for axes, title in (
-            (accuracy, "a   three tasks, one after the other"),
-            (energy, "b   what a query and its learning cost"),
-            (freezing, "c   how the synapses freeze"),
+            (accuracy, "a   what it learns"),
+            (energy, "b   what a query costs"),
+            (freezing, "c   when its synapses freeze"),
         ):
             axes.set_title(title, fontsize=10, loc="left")
         task = run["queries/task"].values

@@ -188,3 +188,15 @@ def test_every_shipped_device_learns_digits(name):
     run.accelerator.run()
     run.finish()
     assert run.accuracy[-1, -1] >= FLOOR
+
+
+def test_latency_quantiles_are_right_to_a_thousandth():
+    from bimu_hw.run import LatencyHistogram
+
+    ticks = np.random.default_rng(0).lognormal(15, 2, 20_001).astype(np.int64)
+    histogram = LatencyHistogram()
+    for t in ticks:
+        histogram.add(int(t))
+    for q in (0.01, 0.5, 0.99):
+        assert histogram.quantile(q) == pytest.approx(np.quantile(ticks, q, method="inverted_cdf"), rel=1e-3)
+    assert LatencyHistogram().quantile(0.5) == 0

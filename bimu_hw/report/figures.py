@@ -26,10 +26,10 @@ _STYLE: dict[Any, Any] = {
 def draw_run(tree: xr.DataTree, folder: Path) -> None:
     """Draw the figures of a run as PNG files in a folder."""
     import matplotlib as mpl
-    from cycler import cycler
 
     # An object of its own, not pyplot: drawing a run must not touch the figures or the backend of whoever calls.
     from matplotlib.figure import Figure
+    from matplotlib.rcsetup import cycler
 
     with mpl.rc_context(_STYLE):
         mpl.rcParams["axes.prop_cycle"] = cycler(color=COLOURS)

@@ -36,7 +36,7 @@ def summarise(tree: xr.DataTree, facts: dict[str, Any]) -> dict[str, Any]:
     tree : xarray.DataTree
         The record.
     facts : dict
-        ``title`` and ``assumed_energy_fraction``.
+        ``title``, ``latency_s`` (p50 and p99) and ``assumed_energy_fraction``.
 
     Returns
     -------
@@ -53,8 +53,6 @@ def summarise(tree: xr.DataTree, facts: dict[str, Any]) -> dict[str, Any]:
         return float(sum(by_phase[p].sum() for p in phases))
 
     accuracy = tree["tasks"].to_dataset()["accuracy"].values
-    latency = queries["latency"].values
-    p50, p99 = np.quantile(latency, [0.5, 0.99]) if latency.size else (np.nan, np.nan)
     per_query = {key: joules(phases) / n if n else np.nan for key, phases in ENERGY_PER_QUERY.items()}
     total = ledger["energy"].sum("phase").values
     attrs = tree.attrs
@@ -76,7 +74,7 @@ def summarise(tree: xr.DataTree, facts: dict[str, Any]) -> dict[str, Any]:
         "energy_per_update_J": joules(UPDATE_PHASES) / updates if updates else np.nan,
         "energy_total_J": float(total.sum()),
         "assumed_energy_fraction": facts["assumed_energy_fraction"],
-        "latency_s": {"p50": float(p50), "p99": float(p99)},
+        "latency_s": facts["latency_s"],
         "duration_s": int(resources["duration_ticks"]) * 1e-12,
         "events": int(resources["event_count"]),
         **_freezing(tree),
