@@ -20,6 +20,9 @@ from bimu_hw.kernels.elementary import cos_turn, log32
 _U32 = np.uint32
 _U64 = np.uint64
 
+#: Step of the Weyl sequence over cells: 2**32 divided by the golden ratio, made odd and prime.
+WEYL = np.uint32(0x9E3779B1)
+
 
 @inline
 def mix64(value):
@@ -51,8 +54,14 @@ def cell_bits(key_low, key_high, cell):
     high half in the last round, so are two keys of equal low half. The halves come from `mix64`, so the keys of two
     events are unrelated words.
     """
-    x = _U32(_U32(_U32(cell) + key_low) * _U32(0x9E3779B1))
-    x = _U32(x ^ (x >> _U32(16)))
+    return scramble(_U32(_U32(_U32(cell) + key_low) * WEYL), key_high)
+
+
+@inline
+def scramble(weyl, key_high):
+    """Finish `cell_bits` from its Weyl sequence, (cell + key_low) * WEYL, which an inner loop can carry along by
+    adding."""
+    x = _U32(weyl ^ (weyl >> _U32(16)))
     x = _U32(x ^ key_high)
     x = _U32(x * _U32(0x21F0AAAD))
     x = _U32(x ^ (x >> _U32(15)))

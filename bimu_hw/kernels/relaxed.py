@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from bimu_hw.kernels import inline, jit
-from bimu_hw.kernels.bits import cell_bits, fold, key_halves
+from bimu_hw.kernels.bits import WEYL, cell_bits, fold, key_halves, scramble
 
 _F = np.float32
 _U32 = np.uint32
@@ -70,12 +70,13 @@ def relaxed_forward(x, mean, key, first, last, tile_rows, partial, slope, out):
             for s in range(first, last):
                 # No test for a zero input: without a condition the check that arrays do not overlap leaves the loop.
                 xi = x[s * own_row, i]
-                base = _U32(_U32(i * n_out) + low[s])
+                weyl = _U32(_U32(_U32(i * n_out) + low[s]) * WEYL)
                 top = high[s]
                 row = partial[s]
                 slope_row = slope[i, s]
                 for j in range(n_out):
-                    w = _relaxed_weight(cell_bits(base, top, _U32(j)), m[j])
+                    w = _relaxed_weight(scramble(weyl, top), m[j])
+                    weyl = _U32(weyl + WEYL)
                     row[j] += xi * w
                     slope_row[j] = _F(1.0) - w * w
         for s in range(first, last):

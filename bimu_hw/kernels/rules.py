@@ -35,10 +35,12 @@ def bimu_request(lam, gradient, through_weight, lr, inverse_lr_max, likelihood, 
     out : float32[cell]
         *Mutates* `out`.
     """
+    through_lam = _F(1.0) - through_weight
     for c in range(lam.size):
         x = lam[c]
         t, v = tanh_sech2(x)
-        g = likelihood * gradient[c] * (_F(1.0) + through_weight * (v - _F(1.0)))
+        # Not 1 + through_weight * (v - 1): that rounds v to a multiple of 2**-24, a tenth of it at |lam| of 8.
+        g = likelihood * gradient[c] * (through_weight * v + through_lam)
         s = kl * v
         out[c] = -(lr * g + x * s * inverse_window) / (s + _F(2.0) * (g * t + abs(g)) + inverse_lr_max)
 
