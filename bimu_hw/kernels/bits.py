@@ -59,8 +59,7 @@ def cell_bits(key_low, key_high, cell):
 
 @inline
 def scramble(weyl, key_high):
-    """Finish `cell_bits` from its Weyl sequence, (cell + key_low) * WEYL, which an inner loop can carry along by
-    adding."""
+    """Finish `cell_bits` from its Weyl term, (cell + key_low) * WEYL, which an inner loop carries along by adding."""
     x = _U32(weyl ^ (weyl >> _U32(16)))
     x = _U32(x ^ key_high)
     x = _U32(x * _U32(0x21F0AAAD))
