@@ -39,7 +39,9 @@ from bimu_hw.errors import CardError, did_you_mean
 from bimu_hw.units import parse_quantity
 
 KINDS = ("measured", "fitted", "derived", "assumed")
-N_LEVELS = ParamSpec("n_levels", "1", "number of levels; 0 for a continuous element", 0, 2**24, neutral=0.0)
+N_LEVELS = ParamSpec(
+    "n_levels", "1", "number of levels; 0 for a continuous element", 0, 2**24, neutral=0.0, integer=True
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Card:
     params, costs : mapping of str to Fact
     references : mapping of str to str
     digest : str
-        SHA-256 of the facts, independent of layout and comments.
+        SHA-256 of the facts (value, unit, kind, source, place, range), independent of layout and comments.
     """
 
     name: str
@@ -90,9 +92,12 @@ class Card:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the facts, independent of layout and comments."""
+        """SHA-256 of the facts and where they come from, independent of layout and comments."""
         lines = [f"{self.name}|{self.model}"]
-        lines += [f"{k}={f.value!r} {f.unit} {f.kind}" for k, f in sorted({**self.params, **self.costs}.items())]
+        lines += [
+            f"{name}={(f.value, f.unit, f.kind, f.source, f.where, f.low, f.high)!r}"
+            for name, f in sorted({**self.params, **self.costs}.items())
+        ]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @property
@@ -201,6 +206,10 @@ def _value(given: float | str, spec: ParamSpec, where: str) -> float:
         raise CardError(
             f"{where}: got {given!r}; allowed is {spec.low:g} to {spec.high:g} (unit {spec.unit}): {spec.doc}."
         )
+    if spec.integer and value != round(value):
+        raise CardError(
+            f"{where}: got {given!r}; allowed are whole numbers from {spec.low:g} to {spec.high:g}: {spec.doc}."
+        )
     return value
 
 
@@ -296,27 +305,30 @@ def _read_card_file(name: str, path: Path) -> str:
         raise CardError(f"card {name!r}: is not UTF-8 text.") from error
 
 
-def _component_spec(name: str, unit: str, doc: str, low: float = 0.0, high: float = math.inf) -> ParamSpec:
-    return ParamSpec(name, unit, doc, low=low, high=high)
+def _component_spec(
+    name: str, unit: str, doc: str, low: float = 0.0, high: float = math.inf, integer: bool = False
+) -> ParamSpec:
+    return ParamSpec(name, unit, doc, low=low, high=high, integer=integer)
 
 
 #: What a component card states: the periphery, the digital unit and the label oracle around the arrays.
 COMPONENT_COSTS = {
     s.name: s
     for s in (
-        _component_spec("line_reference_cells", "1", "cells on the line that the line energies hold for", 1.0, 65536.0),
+        _component_spec("line_reference_cells", "1", "cells on the line of the line energies", 1.0, 65536.0, True),
         _component_spec("driver_drive_energy", "J", "charging one word line of a tile for one look"),
         _component_spec("driver_time", "s", "settling of the word lines before integration"),
-        _component_spec("adc_reference_bits", "1", "resolution that the converter's values hold for", 2.0, 16.0),
+        _component_spec("adc_reference_bits", "1", "resolution that the converter's values hold for", 2.0, 16.0, True),
         _component_spec("adc_convert_energy", "J", "one conversion at the reference resolution"),
         _component_spec("adc_convert_time", "s", "one conversion at the reference resolution"),
+        _component_spec("dac_convert_energy", "J", "one conversion of an input to an analog word-line voltage"),
         _component_spec("sense_energy", "J", "one decision of a sense amplifier, the converter of 1 bit"),
         _component_spec("sense_time", "s", "one decision of a sense amplifier"),
         _component_spec("digital_add_energy", "J", "one accumulate of a partial sum"),
         _component_spec("digital_mac_energy", "J", "one multiply-accumulate"),
         _component_spec("digital_function_energy", "J", "one exponential, logarithm, root or division"),
         _component_spec("digital_time", "s", "one operation of one lane of the digital unit"),
-        _component_spec("digital_lanes", "1", "operations of the digital unit done side by side", low=1.0),
+        _component_spec("digital_lanes", "1", "operations of the digital unit done side by side", 1.0, integer=True),
         _component_spec("buffer_read_energy", "J", "one bit read from a buffer"),
         _component_spec("buffer_write_energy", "J", "one bit written to a buffer"),
         _component_spec("write_row_energy", "J", "selecting one row for programming"),
@@ -324,6 +336,7 @@ COMPONENT_COSTS = {
         _component_spec("label_energy", "J", "asking for one label and receiving it"),
         _component_spec("leakage_power", "W", "periphery and digital unit of the whole chip, always on"),
         _component_spec("adc_area", "m^2", "one converter at the reference resolution"),
+        _component_spec("dac_area", "m^2", "one converter of an input to an analog word-line voltage"),
         _component_spec("sense_area", "m^2", "one sense amplifier"),
         _component_spec("periphery_area", "m^2", "drivers, digital unit and buffers of the whole chip"),
     )

@@ -7,12 +7,13 @@ sources. Models are found by the entry point group ``bimu_hw.device_models``; ou
 stranger's.
 
 Kernel signatures (all arrays flat over cells in ``[wordline, bitline]`` order; ``state`` is the model's NamedTuple of
-arrays, ``params`` its NamedTuple of floats, ``grid`` a `Grid`, ``key`` a uint64, ``now`` simulated seconds as float64):
+arrays, ``params`` its NamedTuple of floats, ``grid`` a `Grid`, ``site`` a `Site`, ``key`` a uint64, ``now`` and
+``since`` simulated seconds as float64):
 
 Storage element
     ``fabricate(state, params, grid, key)``
         Draw device-to-device spread and faults.
-    ``program(state, target, params, grid)``
+    ``program(state, target, params, grid, now)``
         Set every cell to ``target`` (float32[cell], centred levels), as an ideal program-and-verify would; stuck
         cells stay.
     ``pulse(state, cells, counts, params, grid, key, now)``
@@ -23,18 +24,38 @@ Storage element
         Write the noise-free level of the listed cells to ``out[cells]`` (float32[cell]). Changes nothing else.
     ``read(state, params, grid, key, now, out)``
         Write the level of all cells as one look through the sampling circuit sees it, read noise included.
-    ``conductance(state, params, grid, out)``
+    ``conductance(state, params, grid, now, out)``
         Write the conductance of each device in siemens, float32[cell, device].
+    ``advance(state, params, grid, key, since, now)``, optional
+        Let time pass: bring the state from second ``since`` to ``now``.
+    ``disturb(state, params, grid, key, looks, now)``, optional
+        What looking does to the stored state (read disturb, back-action), for ``looks`` looks of the array.
 
 Sampling element
-    ``fabricate(state, params, key)``
+    ``fabricate(state, params, site, key)``
         Draw device-to-device spread.
-    ``bias(state, lam, cells, params)``
+    ``bias(state, lam, cells, params, site, now)``
         Take over the natural parameter of the listed cells: whatever ``sample`` needs is computed here, so that its
-        cost follows the number of changed cells.
-    ``sample(state, params, key, interval, out)``
-        Draw weights, int8[look, cell] of -1 and +1; successive looks are ``interval`` seconds apart. Look n uses
-        ``fold(key, n)``; the first look of a call finds the element in equilibrium.
+        cost follows the number of changed cells. Leaves what the model ``remembers`` alone.
+    ``sample(state, params, site, key, first, interval, now, out)``
+        Draw weights, int8[look, cell] of -1 and +1. Row n of ``out`` is look ``first + n`` of the query that began at
+        ``now``; it uses ``fold(key, first + n)``, and successive looks are ``interval`` seconds apart. The first row of
+        a call finds the element in equilibrium, unless the model ``remembers`` its last look.
+    ``advance(state, params, site, key, since, now)``, optional
+        Let time pass: bring the state from second ``since`` to ``now``, under the bias it has.
+
+Time and disturbance
+    ``read``, ``peek`` and ``conductance`` change no state, whatever ``now`` they are given: evolution in time belongs
+    to ``advance``, disturbance to ``disturb``. A model whose level depends on time declares ``advance``, also where
+    ``peek`` computes the level from ``now`` alone, for the framework takes lam off the device again after it.
+    ``advance`` is exact: one step by t has the distribution of two by t/2, and a step by 0 changes nothing. Its noise
+    is a function of (key, cell); every interval gets a key of its own.
+
+    Both are called lazily and only for what happens on the chip: ``advance`` at the start of a query's read and before
+    programming, ``disturb`` after the looks of a query, forward or backward. Recording and evaluation look at the
+    state as it is, at their own ``now``, and neither advance nor disturb it: a run is the same whatever is recorded.
+    A sampling element may carry something from one query to the next in variables it ``remembers``; evaluation works
+    on a copy of them. A model without these kernels costs nothing.
 """
 
 from __future__ import annotations
@@ -43,7 +64,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -56,16 +77,39 @@ ENTRY_POINT_GROUP = "bimu_hw.device_models"
 Holds = Literal["read", "query", "until_rewritten"]
 
 
+#: Which element reads the store for a sample: the state biases the element directly and so once per query, or a digital
+#: sampler reads it for every Monte Carlo sample.
+StoreReads = Literal["none", "sample"]
+
+#: Temperature of the chip in kelvin where nobody states another.
+ROOM_TEMPERATURE = 300.0
+
+
 class Grid(NamedTuple):
-    """The level grid of a storage element, in centred level units.
+    """The level grid of a storage element, in centred level units, and what its cells share.
 
     A level l stands for lam = l * step. On n levels l runs from -(n-1)/2 to (n-1)/2 and a pulse moves it by 1; a
-    continuous element has level_max = inf, step = 1 and so l = lam exactly.
+    continuous element has level_max = inf, step = 1 and so l = lam exactly. Cell c lies on bit line c modulo
+    `n_bitlines`, the bit lines of the layer; `temperature` is in kelvin. Fields may be added.
     """
 
     level_max: float
     step: float
     quantum: float
+    n_bitlines: int = 1
+    temperature: float = ROOM_TEMPERATURE
+
+
+class Site(NamedTuple):
+    """Where the sampling elements of a layer sit, as their kernels see it.
+
+    Cell c lies on bit line c modulo `n_bitlines`, the bit lines of the layer, and `tile_wordlines` of its word lines
+    share a tile; `temperature` is in kelvin. Fields may be added.
+    """
+
+    n_bitlines: int
+    tile_wordlines: int
+    temperature: float = ROOM_TEMPERATURE
 
 
 @dataclass(frozen=True)
@@ -80,6 +124,8 @@ class ParamSpec:
         Allowed range, ends included.
     neutral : float or None
         The value at which a nonideality has no effect; None for a parameter that is none (a conductance, a time).
+    integer : bool
+        Whether only whole numbers are allowed.
     """
 
     name: str
@@ -88,6 +134,7 @@ class ParamSpec:
     low: float = -np.inf
     high: float = np.inf
     neutral: float | None = None
+    integer: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,6 +210,8 @@ class StorageModel:
         Reference cards as TOML text, for a model that lives in one file without a ``cards`` folder beside it.
     noisy_reads : tuple of str
         Parameters that make ``read`` random; while all of them are neutral one read serves until the next pulse.
+    advance, disturb : callable or None
+        What time and what looking does to the state; None: nothing.
     """
 
     name: str
@@ -181,6 +230,8 @@ class StorageModel:
     n_devices: int = 1
     cards: tuple[str, ...] = ()
     noisy_reads: tuple[str, ...] = ("read_noise",)
+    advance: Callable[..., None] | None = None
+    disturb: Callable[..., None] | None = None
     costs: tuple[ParamSpec, ...] = STORAGE_COSTS
     role: Literal["storage"] = "storage"
 
@@ -196,6 +247,14 @@ class SamplerModel:
         As in `StorageModel`.
     holds : tuple of str
         The ways a sample can be held in this design; the first is what the device does by itself.
+    store_reads : {"none", "sample"}
+        "none": the stored state biases the element directly; noise of the storage's ``read`` is drawn once per query
+        and shared by its samples. "sample": a digital sampler reads the store for every Monte Carlo sample, each
+        time with fresh noise.
+    advance : callable or None
+        What time does to the state; None: nothing.
+    remembers : tuple of str
+        State variables through which a call of ``sample`` or ``advance`` acts on a later ``sample``.
     """
 
     name: str
@@ -210,6 +269,9 @@ class SamplerModel:
     sample: Callable[..., None]
     holds: tuple[Holds, ...] = ("query",)
     cards: tuple[str, ...] = ()
+    store_reads: StoreReads = "none"
+    advance: Callable[..., None] | None = None
+    remembers: tuple[str, ...] = ()
     costs: tuple[ParamSpec, ...] = SAMPLER_COSTS
     role: Literal["sampler"] = "sampler"
 
@@ -218,6 +280,11 @@ DeviceModel = StorageModel | SamplerModel
 
 #: Faults, as stored in the state variable ``fault``.
 FAULTS: Mapping[str, int] = {"none": 0, "stuck_on": 1, "stuck_off": 2, "stuck": 3, "worn_out": 4}
+
+#: What a record holds of every layer besides the model's own variables.
+RESERVED_NAMES = frozenset(
+    {"level", "lam", "conductance", "mean_weight", "plasticity", "requested", "example", "tick", "task"}
+)
 
 
 def new_state(model: DeviceModel, n_cells: int) -> Any:
@@ -242,8 +309,22 @@ def check_model(model: DeviceModel, where: str) -> None:
                 f"{where}: {label} names {declared}, but the type has the fields {fields}; "
                 "declare the same names in the same order."
             )
+    for variable in model.variables:
+        if variable.recorded and variable.name in RESERVED_NAMES:
+            raise DeviceModelError(
+                f"{where}: the recorded variable {variable.name!r} has a name that the record uses itself "
+                f"({', '.join(sorted(RESERVED_NAMES))}); rename it or do not record it."
+            )
+    names = {v.name for v in model.variables}
+    if isinstance(model, SamplerModel):
+        if model.store_reads not in get_args(StoreReads):
+            raise DeviceModelError(
+                f"{where}: store_reads is {model.store_reads!r}; allowed are {', '.join(get_args(StoreReads))}."
+            )
+        unknown = set(model.remembers) - names
+        if unknown:
+            raise DeviceModelError(f"{where}: remembers {sorted(unknown)}, which the state lacks; declare it there.")
     if isinstance(model, StorageModel):
-        names = {v.name for v in model.variables}
         missing = {"pulse_count", "fault"} - names
         if missing:
             raise DeviceModelError(f"{where}: state lacks {sorted(missing)}, which every storage model keeps.")

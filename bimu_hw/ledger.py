@@ -20,8 +20,6 @@ import numpy.typing as npt
 from bimu_hw.cards import Card
 from bimu_hw.operations import COMPONENTS, OPERATIONS, PHASES, new_counts
 
-_PER_NANOSECOND = 1e-9
-
 
 @dataclass(frozen=True)
 class CostTable:
@@ -30,7 +28,7 @@ class CostTable:
     Attributes
     ----------
     joules : float64[operation]
-        Energy of one count; a power in a card becomes joules per nanosecond here.
+        Energy of one count; a power in a card is multiplied by the seconds of a count.
     low, high : float64[operation]
         The same at the ends of each card value's range.
     kinds, sources : tuple of str
@@ -50,8 +48,8 @@ class CostTable:
         for op in OPERATIONS:
             card = cards[op.card]
             fact = card.costs[op.cost]
-            scale = _PER_NANOSECOND if fact.unit == "W" else 1.0
-            origin = f"{card.name}: {op.cost}"
+            scale = op.seconds if fact.unit == "W" else 1.0
+            origin = f"{card.name}, {op.cost}: {card.references.get(fact.source, fact.source) or fact.why}"
             rows.append((fact.value * scale, fact.low * scale, fact.high * scale, fact.kind, origin))
         joules, low, high, kinds, sources = zip(*rows, strict=True)
         return cls(np.array(joules), np.array(low), np.array(high), kinds, sources)

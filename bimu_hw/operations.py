@@ -38,7 +38,9 @@ class Operation(NamedTuple):
     card : str
         Whose card prices it: "component", "storage" or "sampler".
     cost : str
-        The key in that card's ``[costs]``; energy in joules per count, or watts for counts of nanoseconds.
+        The key in that card's ``[costs]``: joules per count, or watts.
+    seconds : float
+        What one count lasts, where the cost is a power.
     """
 
     component: str
@@ -46,14 +48,16 @@ class Operation(NamedTuple):
     unit: str
     card: str
     cost: str
+    seconds: float = 1.0
 
 
 #: Everything the simulator counts, in the order of the arrays' second axis. Append only within a schema version.
 OPERATIONS = (
+    Operation("dac", "convert", "input turned into a word-line voltage", "component", "dac_convert_energy"),
     Operation("driver", "drive", "word line (or bit line) charged for one look", "component", "driver_drive_energy"),
     Operation("sampler", "bit", "weight bit drawn", "sampler", "sample_energy"),
     Operation("sampler", "latch", "weight bit held for a query", "sampler", "latch_energy"),
-    Operation("sampler", "bias", "cell biased for 1 ns", "sampler", "bias_power"),
+    Operation("sampler", "bias", "element biased for 1 ns while its array works", "sampler", "bias_power", 1e-9),
     Operation("adc", "convert", "conversion", "component", "adc_convert_energy"),
     Operation("digital", "add", "accumulate or shift-and-add of a partial sum", "component", "digital_add_energy"),
     Operation("digital", "mac", "multiply-accumulate", "component", "digital_mac_energy"),
@@ -67,9 +71,10 @@ OPERATIONS = (
     Operation("storage", "pulse_down", "pulse that lowers lam", "storage", "pulse_energy_down"),
     Operation("write_driver", "row", "row selected for programming", "component", "write_row_energy"),
     Operation("oracle", "request", "label asked for and received", "component", "label_energy"),
-    Operation("leakage", "storage", "storage cell standing by for 1 ns", "storage", "standby_power"),
-    Operation("leakage", "sampler", "sampling cell standing by for 1 ns", "sampler", "standby_power"),
-    Operation("leakage", "periphery", "chip powered for 1 ns", "component", "leakage_power"),
+    Operation("leakage", "storage", "storage cell powered for 1 us", "storage", "standby_power", 1e-6),
+    Operation("leakage", "sampler", "sampling element without bias for 1 us", "sampler", "standby_power", 1e-6),
+    Operation("sampler", "idle_bias", "element biased for 1 us while its array rests", "sampler", "bias_power", 1e-6),
+    Operation("leakage", "periphery", "chip powered for 1 us", "component", "leakage_power", 1e-6),
 )
 
 #: Components, in order of first appearance; "array" holds the state-dependent read energy.

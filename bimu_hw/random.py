@@ -39,6 +39,7 @@ class Purpose(IntEnum):
     ADVANCE = 18
     CONTROLLER_READ = 19
     OOD = 20
+    DISTURB = 21
 
 
 _MASK = (1 << 64) - 1

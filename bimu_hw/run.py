@@ -34,6 +34,7 @@ from bimu_hw.crossbar.chip import ArraySpec, Chip, Encoded
 from bimu_hw.crossbar.encoding import InputEncoder
 from bimu_hw.crossbar.synapses import Seeds, SynapseSpec
 from bimu_hw.errors import RunError
+from bimu_hw.kernels.network import query_uncertainty
 from bimu_hw.learning.data import load_dataset
 from bimu_hw.learning.rules import RULES
 from bimu_hw.learning.streams import TaskStream
@@ -118,8 +119,11 @@ def _run_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         raise RunError(f"{out}: cannot be made ({error.strerror}); choose another folder.") from error
     try:
         yield work
+        written = {path.name for path in work.iterdir()}
         for path in sorted(work.iterdir()):
             os.replace(path, out / path.name)
+        for name in set(_FILES) - written:
+            (out / name).unlink(missing_ok=True)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         for folder in made:
@@ -182,9 +186,10 @@ class Run:
             input_planes=self._encoder.n_planes(self._affine.offset),
             input_bits=self._encoder.bits or self.stream.n_bits or 32,
             columns_per_adc=s.crossbar.columns_per_adc, rule_operations=self.rule.operations,
-            relaxed=s.learning.gradient == "relaxed",
+            relaxed=s.learning.gradient == "relaxed", rule_memory_bits=self.rule.memory_bits,
         )  # fmt: skip
         for synapses in self.chip.layers:
+            synapses.keep_requests = s.record.state
             synapses.look_interval = to_seconds(self.plan.look_ticks(s.device.holds))
         self.costs = CostTable.from_cards(
             {"component": self.components, "storage": s.storage_card, "sampler": s.sampler_card}
@@ -207,10 +212,11 @@ class Run:
         self._next_snapshot = 0
         self._bar = tqdm(total=self.n_examples, unit=" examples", disable=not progress, mininterval=0.5, leave=False)
 
-    def example(self, index: int) -> tuple[Encoded, int, int]:
-        """Return one example of the stream as the chip receives it, its label and its task."""
-        codes, label = self.stream.example(index)
-        return self._encode(codes, self._affine), int(label), int(self.stream.task_of(index))
+    def example(self, index: int) -> tuple[Encoded, int, int, int]:
+        """Return one example as the chip receives it, its true label, the oracle's answer and its task."""
+        codes, answer = self.stream.example(index)
+        true = self.stream.true_label(index)
+        return self._encode(codes, self._affine), int(true), int(answer), int(self.stream.task_of(index))
 
     def _encode(self, codes: npt.NDArray[np.generic], affine: Any) -> Encoded:
         return Encoded(*self._encoder.encode(codes, affine.offset, affine.scale))
@@ -236,11 +242,10 @@ class Run:
         self.recorder.learned(row.number, row.label_tick, row.updated, row.pulses, row.energy)
 
     def _end_tasks_before(self, task: int) -> None:
-        """Close every open task before `task`: evaluate the newest ones, and let the rule know."""
+        """Evaluate the newest tasks at the end of every task before `task`."""
         while self._open_task < task:
             newest = max(0, self._open_task + 1 - self.scenario.evaluation.newest)
             self._evaluate(self._open_task, list(range(newest, self._open_task + 1)))
-            self.rule.end_task([synapses.lam for synapses in self.chip.layers])
             self._open_task += 1
 
     def _snapshot_if_due(self, index: int, tick: int, task: int) -> None:
@@ -274,10 +279,10 @@ class Run:
                 per_query = options.networks == "per_query"
                 logits = self.chip.infer(
                     self._encode(codes[i], affine), event + (task * len(labels) + i if per_query else 0), now,
-                    fresh=fresh or per_query,
+                    fresh=fresh or per_query, probe=True,
                 )  # fmt: skip
                 fresh = False
-                right += int(predict(logits)) == int(labels[i])
+                right += query_uncertainty(logits)[4] == int(labels[i])
             self.accuracy[trained, task] = right / n
 
     def finish(self) -> Any:
@@ -295,16 +300,18 @@ class Run:
             event_count=a.event_count, duration_ticks=a.duration_ticks, queries_dropped=a.dropped,
         )  # fmt: skip
         return self.recorder.finish(
-            a.ledger.counts, a.ledger.array_joules, self.costs, use, self.accuracy, provenance(self.scenario)
+            a.ledger.counts, a.ledger.array_joules, self.costs, use, self.accuracy,
+            {**provenance(self.scenario), "dataset": self.stream.data.name, "dataset_sha256": self.stream.data.sha256},
         )
 
     def facts(self) -> dict[str, Any]:
         """Return what the summary needs and the record does not hold."""
         costs = self.scenario.sampler_card.costs
         kinds = {costs[name].kind for name in ("g_on", "g_off", "read_voltage", "read_time")}
-        array_kind = "assumed" if "assumed" in kinds else "measured"
+        array_kind = "assumed" if "assumed" in kinds else "derived"
         return {
             "title": self.scenario.title,
+            "area_m2": {"total": sum(self.plan.area.values()), **self.plan.area},
             "latency_s": {name: to_seconds(self._latency.quantile(q)) for name, q in (("p50", 0.5), ("p99", 0.99))},
             "assumed_energy_fraction": self.accelerator.ledger.assumed_share(self.costs, array_kind),
         }
@@ -346,7 +353,7 @@ def build_chip(scenario: Scenario, n_in: int, n_classes: int) -> Chip:
     seeds = Seeds(s.seeds.fabrication, s.seeds.noise, s.seeds.data)
     return Chip(
         [n_in, *s.network.hidden, n_classes], arrays, synapses, seeds, s.network.samples, s.network.activation,
-        s.network.initial_lam, s.run.threads,
+        s.network.initial_lam, s.run.threads, s.device.temperature,
     )  # fmt: skip
 
 
@@ -354,13 +361,6 @@ def components_in_use(scenario: Scenario) -> Card:
     """Return the component card at the scenario's converter resolution and line length."""
     cells = scenario.crossbar.tile_bitlines * (2 if scenario.crossbar.columns == "differential" else 1)
     return scale_lines(scale_adc(scenario.component_card, scenario.crossbar.adc_bits), cells)
-
-
-def predict(logits: npt.NDArray[np.float32]) -> int:
-    """Return argmax over classes of the mean over samples of log_softmax; logits are [sample, class]."""
-    z = logits.astype(np.float64)
-    log_sum = np.log(np.exp(z - z.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True)) + z.max(axis=1, keepdims=True)
-    return int(np.argmax((z - log_sum).sum(axis=0)))
 
 
 def provenance(scenario: Scenario) -> dict[str, Any]:

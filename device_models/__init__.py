@@ -15,6 +15,9 @@ asks for.
    what storage elements share. A draw is a function of (key, cell, device, pulse) and never of the place in the
    list. At neutral values the kernels give the bits of the ideal element, by arithmetic and not by a branch around
    it.
+   A device that changes by itself (drift, relaxation, telegraph noise, refresh) has ``advance``, one that a look
+   changes has ``disturb``; a sampling element that takes something from one query to the next names it in
+   ``remembers``. What the framework promises about time stands in `bimu_hw.devices`.
 3. ``MODEL = StorageModel(...)`` or ``SamplerModel(...)``, with its card in a folder ``cards`` beside the file or as
    text in ``cards=``.
 4. Register it: ``[project.entry-points."bimu_hw.device_models"]``, ``my_device = "my_package.my_device:MODEL"``.

@@ -1,13 +1,16 @@
 """Sampling in CMOS: a cell compares the top bits of a linear-feedback shift register with an n-bit threshold.
 
 The probability is rounded to a multiple of 2**-n_bits. The bits come from a bank of `n_generators` maximal-length
-Galois registers: cell c listens to register c modulo n_generators (one register per bit line if there are as many),
-and the cells of one register are served one after the other, each draw `stride` steps of the sequence after the
-last; a stride above 1 stands for leap-forward logic. The bank runs through all looks of a call. Where in its period
-each register stands when a call begins is a hash of the call's key, so that what one query draws does not depend on
-the queries before it; within a query the correlations are those of the registers. A register never holds 0, so a
-threshold that m < 2**n words pass is passed with probability m 2**(L-n) / (2**L - 1) on a register of L >= n bits.
-With `lfsr_length` 0 the bits are ideal.
+Galois registers: a cell listens to the register of its bit line, bit line b to register b modulo n_generators. The
+word lines are served one after the other, and so are the bit lines of one register within a word line; each draw is
+`stride` steps of the sequence after the last, and a stride above 1 stands for leap-forward logic. The bank runs
+through all looks of a query. Where in its period each register stands when the query begins is a hash of the key, so
+that what one query draws does not depend on the queries before it; within a query the correlations are those of the
+registers. A register never holds 0, so a threshold that m < 2**n words pass is passed with probability
+m 2**(L-n) / (2**L - 1) on a register of L >= n bits. With `lfsr_length` 0 the bits are ideal.
+
+The comparator needs its threshold as a digital number: the store is read for every Monte Carlo sample, and a noisy
+reading gives every sample a threshold of its own.
 """
 
 from __future__ import annotations
@@ -76,15 +79,42 @@ def start_state(key, generator, length):
     return _U32(_U64(1) + fold(fold(key, _PHASE), _U64(generator)) % period)
 
 
+@inline
+def _product(a, b, length, mask):
+    """Return the product of two register states read as polynomials modulo that of the register.
+
+    The highest bit stands for 1, the next one for x, and a step of the register multiplies by x.
+    """
+    product = _U32(0)
+    for i in range(length):
+        product ^= b * (_U32(a >> _U32(length - 1 - i)) & _U32(1))
+        b = lfsr_step(b, mask)
+    return _U32(product)
+
+
+@inline
+def lfsr_jump(steps, length, mask):
+    """Return x**steps (uint32): its product with a register's state is the state `steps` steps later."""
+    result = _U32(_U32(1) << _U32(length - 1))
+    square = lfsr_step(result, mask)
+    left = _U64(steps)
+    while left > _U64(0):
+        if left & _U64(1):
+            result = _product(result, square, length, mask)
+        square = _product(square, square, length, mask)
+        left >>= _U64(1)
+    return result
+
+
 @jit
-def fabricate(state, params, key):
+def fabricate(state, params, site, key):
     """Bias every cell at lam = 0; all cells are alike. *Mutates* `state.threshold`."""
     for c in range(state.threshold.size):
         state.threshold[c] = _I(1 << 22)
 
 
 @jit
-def bias(state, lam, cells, params):
+def bias(state, lam, cells, params, site, now):
     """Compute the rounded threshold of the listed cells from `lam`. *Mutates* `state.threshold`."""
     threshold = state.threshold
     bits = _word_bits(params)
@@ -98,29 +128,33 @@ def bias(state, lam, cells, params):
 
 
 @jit
-def sample(state, params, key, interval, out):
+def sample(state, params, site, key, first, interval, now, out):
     """Draw weights, int8[look, cell]. *Mutates* `state.register`, whose contents do not outlive the call."""
     threshold, register = state.threshold, state.register
     length = _I(params.lfsr_length)
     if length == 0:
         for n in range(out.shape[0]):
-            draw_look(threshold, fold(key, _U64(n)), out[n])
+            draw_look(threshold, fold(key, _U64(first + n)), out[n])
         return
-    bank = min(_I64(params.n_generators), _I64(register.size))
+    cells, n_bitlines = _I64(threshold.size), _I64(site.n_bitlines)
+    stride, bank = _I64(params.stride), min(_I64(params.n_generators), n_bitlines, cells)
     mask = MASKS[length - 1]
     # The comparison is on 23 bits, left-aligned.
     left, right = _U32(max(_I(23) - length, _I(0))), _U32(max(length - _I(23), _I(0)))
+    turns = (cells + n_bitlines - 1) // n_bitlines * ((n_bitlines + bank - 1) // bank)
+    jump = lfsr_jump(_I64(first) * turns * stride, length, mask)
     for g in range(bank):
-        register[g] = start_state(key, g, length)
+        register[g] = _product(start_state(key, g, length), jump, length, mask)
     for n in range(out.shape[0]):
         row = out[n]
-        for first in range(0, threshold.size, bank):
-            for g in range(min(bank, threshold.size - first)):
-                k = _I(_U32(register[g] << left) >> right)
-                row[first + g] = np.int8(1) if k >= threshold[first + g] else np.int8(-1)
-            for _ in range(_I64(params.stride)):
-                for g in range(bank):
-                    register[g] = lfsr_step(register[g], mask)
+        for line in range(0, cells, n_bitlines):
+            for start in range(line, line + n_bitlines, bank):
+                for g in range(min(bank, line + n_bitlines - start, cells - start)):
+                    k = _I(_U32(register[g] << left) >> right)
+                    row[start + g] = np.int8(1) if k >= threshold[start + g] else np.int8(-1)
+                for _ in range(stride):
+                    for g in range(bank):
+                        register[g] = lfsr_step(register[g], mask)
 
 
 MODEL = SamplerModel(
@@ -130,10 +164,13 @@ MODEL = SamplerModel(
     params=Params,
     state=State,
     specs=(
-        ParamSpec("n_bits", "1", "bits of the comparison, a whole number; 0 for 23", 0.0, 23.0, 0.0),
-        ParamSpec("lfsr_length", "1", "bits of a register, a whole number; 0 for ideal bits", 0.0, 32.0, 0.0),
-        ParamSpec("n_generators", "1", "registers; cell c listens to register c modulo their number", 1.0, 2.0**20),
-        ParamSpec("stride", "1", "steps of a register's sequence from one draw to the next", 1.0, 64.0),
+        ParamSpec("n_bits", "1", "bits of the comparison; 0 for 23", 0.0, 23.0, 0.0, integer=True),
+        ParamSpec("lfsr_length", "1", "bits of a register; 0 for ideal bits", 0.0, 32.0, 0.0, integer=True),
+        ParamSpec(
+            "n_generators", "1", "registers; bit line b listens to register b modulo their number", 1.0, 2.0**20,
+            integer=True,
+        ),
+        ParamSpec("stride", "1", "steps of a register's sequence from one draw to the next", 1.0, 64.0, integer=True),
     ),
     variables=(
         StateVar("threshold", "int32", "1", "random bits at or above it give weight +1"),
@@ -143,4 +180,5 @@ MODEL = SamplerModel(
     bias=bias,
     sample=sample,
     holds=("query", "read"),
+    store_reads="sample",
 )

@@ -97,7 +97,7 @@ def fabricate(state, params, grid, key):
 
 
 @jit
-def program(state, target, params, grid):
+def program(state, target, params, grid, now):
     """Set every wall that can move to `target` (float32[cell], levels). *Mutates* `state.level`."""
     level, fault = state.level, state.fault
     top = _F(grid.level_max)
@@ -163,7 +163,7 @@ def read(state, params, grid, key, now, out):
 
 
 @jit
-def conductance(state, params, grid, out):
+def conductance(state, params, grid, now, out):
     """Write the conductance of the junction: the part of it under the parallel domain conducts better."""
     level = state.level
     window = level_window(grid, params.lam_window)

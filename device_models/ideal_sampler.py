@@ -55,14 +55,14 @@ def draw_look(threshold, key, out):
 
 
 @jit
-def fabricate(state, params, key):
+def fabricate(state, params, site, key):
     """Bias every cell at lam = 0. *Mutates* `state.threshold`."""
     for c in range(state.threshold.size):
         state.threshold[c] = _I(1 << 22)
 
 
 @jit
-def bias(state, lam, cells, params):
+def bias(state, lam, cells, params, site, now):
     """Compute the threshold of the listed cells from `lam` (float32[cell]). *Mutates* `state.threshold`."""
     threshold = state.threshold
     if cells.size == threshold.size:
@@ -74,10 +74,10 @@ def bias(state, lam, cells, params):
 
 
 @jit
-def sample(state, params, key, interval, out):
+def sample(state, params, site, key, first, interval, now, out):
     """Draw independent weights, int8[look, cell]; the interval between looks does not matter."""
     for n in range(out.shape[0]):
-        draw_look(state.threshold, fold(key, _U64(n)), out[n])
+        draw_look(state.threshold, fold(key, _U64(first + n)), out[n])
 
 
 MODEL = SamplerModel(

@@ -35,7 +35,7 @@ def fabricate(state, params, grid, key):
 
 
 @jit
-def program(state, target, params, grid):
+def program(state, target, params, grid, now):
     """Set every cell to `target` (float32[cell], levels), clipped to the grid. *Mutates* `state.level`."""
     level = state.level
     top = _F(grid.level_max)
@@ -80,7 +80,7 @@ def read(state, params, grid, key, now, out):
 
 
 @jit
-def conductance(state, params, grid, out):
+def conductance(state, params, grid, now, out):
     """Write the conductance, linear in the level."""
     level = state.level
     window = level_window(grid, params.lam_window)

@@ -61,7 +61,7 @@ def _set(slope, offset, threshold, speed, c, lam):
 
 
 @jit
-def fabricate(state, params, key):
+def fabricate(state, params, site, key):
     """Draw each device's slope and offset, and bias it at lam = 0. *Mutates* all of `state`."""
     for c in range(state.slope.size):
         a, b, _, _ = device_words(key, c, 0, 0)
@@ -72,7 +72,7 @@ def fabricate(state, params, key):
 
 
 @jit
-def bias(state, lam, cells, params):
+def bias(state, lam, cells, params, site, now):
     """Take over `lam` (float32[cell]) of the listed cells. *Mutates* `state.threshold`, `state.speed`."""
     slope, offset, threshold, speed = state.slope, state.offset, state.threshold, state.speed
     if cells.size == threshold.size:
@@ -95,13 +95,13 @@ def _hold(speed, rate, remembers, key, before, out):
 
 
 @jit
-def sample(state, params, key, interval, out):
-    """Draw weights, int8[look, cell], `interval` seconds apart; the first look finds equilibrium."""
+def sample(state, params, site, key, first, interval, now, out):
+    """Draw weights, int8[look, cell], `interval` seconds apart; the first look of a call finds equilibrium."""
     # A relaxation time of 0 is a device without memory, whatever the interval.
     remembers = _F(1.0) if params.relaxation_time > 0.0 else _F(0.0)
     rate = _F(min(interval / max(params.relaxation_time, 1e-30), 1e6))
     for n in range(out.shape[0]):
-        look = fold(key, _U64(n))
+        look = fold(key, _U64(first + n))
         draw_look(state.threshold, look, out[n])
         if n > 0:
             _hold(state.speed, rate, remembers, look, out[n - 1], out[n])

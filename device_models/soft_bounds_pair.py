@@ -141,7 +141,7 @@ def fabricate(state, params, grid, key):
 
 
 @jit
-def program(state, target, params, grid):
+def program(state, target, params, grid, now):
     """Set sound devices to plus and minus `target` (float32[cell], levels). *Mutates* `state.level`."""
     level, fault = state.level, state.fault
     top = _F(grid.level_max)
@@ -208,7 +208,7 @@ def read(state, params, grid, key, now, out):
 
 
 @jit
-def conductance(state, params, grid, out):
+def conductance(state, params, grid, now, out):
     """Write the conductance of each device, linear in its level."""
     level = state.level
     window = level_window(grid, params.lam_window)

@@ -14,6 +14,7 @@ from bimu_hw.accelerator.engine import Accelerator, AcceleratorSpec
 from bimu_hw.accelerator.plan import WorkPlan
 from bimu_hw.cards import COMPONENT_COSTS, Card, Fact
 from bimu_hw.crossbar.chip import Encoded
+from bimu_hw.crossbar.synapses import Programming
 from bimu_hw.errors import ScenarioError, ScheduleError
 from bimu_hw.learning.policies import policy_from_spec
 from bimu_hw.learning.rules import Bimu
@@ -40,10 +41,11 @@ class Stream:
     def __init__(self, n: int) -> None:
         self.n_examples = n
 
-    def example(self, index: int) -> tuple[Encoded, int, int]:
+    def example(self, index: int) -> tuple[Encoded, int, int, int]:
         rng = np.random.default_rng(index)
         x = rng.normal(size=N_IN).astype(np.float32)
-        return Encoded(x[None, None, :], np.ones(1, np.float32), x[None, :]), int(rng.integers(N_OUT)), 0
+        label = int(rng.integers(N_OUT))
+        return Encoded(x[None, None, :], np.ones(1, np.float32), x[None, :]), label, label, 0
 
 
 class Watcher:
@@ -65,7 +67,7 @@ class Watcher:
 
 def build(
     n=200, *, arrivals=None, queue=64, latency=0, policy=("always", {}), gating=False, gradient="hard",
-    storage=None, sampler=None, policy_of_device="deterministic", parts=None,
+    storage=None, sampler=None, policy_of_device="deterministic", parts=None, source=None,
 ):  # fmt: skip
     timed = {"read_time": 1e-9, "sample_time": 1e-9, "pulse_width_up": 1e-9, "pulse_width_down": 2e-9}
     storage = storage or make_card("ideal_storage", **{k: v for k, v in timed.items() if k != "sample_time"})
@@ -80,7 +82,7 @@ def build(
     costs = CostTable.from_cards({"component": parts, "storage": storage, "sampler": sampler})
     watcher = Watcher()
     accelerator = Accelerator(
-        chip, plan, Stream(n), policy_from_spec(policy[0], **policy[1]), RULE,
+        chip, plan, source or Stream(n), policy_from_spec(policy[0], **policy[1]), RULE,
         AcceleratorSpec(arrivals or Arrivals("back_to_back"), queue, latency, gating, gradient), costs, 1, watcher,
     )  # fmt: skip
     accelerator.run()
@@ -98,7 +100,7 @@ def twin(indices, delay=0, gradient="hard", at_least=None):
 
     def learn(index: int | None) -> None:
         if index is not None:
-            encoded, label, _ = stream.example(index)
+            encoded, label, *_ = stream.example(index)
             chip.learn(encoded, label, index, 0.0, RULE, gradient)
 
     for index in indices:
@@ -239,14 +241,47 @@ def test_queue_latency_includes_waiting():
     assert accelerator.usage["controller"].busy_ticks <= accelerator.duration_ticks
 
 
-def test_gated_bias_is_charged_for_the_time_of_inference_only():
+def test_bias_belongs_to_the_array_that_works_and_what_rests_to_idle():
     on, _ = build(20, arrivals=Arrivals("periodic", 1e5), policy=("never", {}))
     gated, _ = build(20, arrivals=Arrivals("periodic", 1e5), policy=("never", {}), gating=True)
-    bias = operation_index("sampler", "bias")
-    cells = 12 * 9 + 9 * 4
-    assert on.ledger.counts[phase_index("idle"), bias] == cells * (on.duration_ticks // 1000)
-    assert gated.ledger.counts[phase_index("idle"), bias] == 0
-    assert gated.ledger.counts[phase_index("inference"), bias] == 20 * (cells * gated.plan.inference_ticks // 1000)
+    # Per sample an array stage of 7 ns each: 108 elements of the first layer, 36 of the second.
+    biased = 20 * N_SAMPLE * 7 * (108 + 36)
+    resting = (108 + 36) * on.duration_ticks // 1000 - biased
+
+    def count(accelerator, phase, *operation):
+        return int(accelerator.ledger.counts[phase_index(phase), operation_index(*operation)])
+
+    for accelerator in (on, gated):
+        assert count(accelerator, "inference", "sampler", "bias") == biased
+        assert count(accelerator, "idle", "leakage", "storage") == 144 * accelerator.duration_ticks // 10**6
+    assert count(on, "idle", "sampler", "idle_bias") == resting // 1000
+    assert count(on, "idle", "leakage", "sampler") == 0
+    assert count(gated, "idle", "sampler", "idle_bias") == 0
+    assert count(gated, "idle", "leakage", "sampler") == resting // 1000
+
+
+def test_a_run_too_long_for_the_account_is_refused_in_one_sentence():
+    with pytest.raises(ScheduleError, match="too long"):
+        build(2, arrivals=Arrivals("periodic", 1e-12), policy=("never", {}))
+
+
+def test_tiles_are_written_side_by_side():
+    one, _ = build(3)
+    counts, stages = one.plan.programming((Programming(9, 3, np.array([[4, 3, 1], [2, 6, 0]])),))
+    assert counts[operation_index("write_driver", "row")] == 6
+    assert [stage.ticks for stage in stages] == [max(4 + 3 + 2 * 1, 2 + 6) * 1000]
+
+
+def test_the_oracle_may_err_but_the_record_keeps_the_true_label():
+    class Noisy(Stream):
+        def example(self, index):
+            encoded, label, _, task = super().example(index)
+            return encoded, label, (label + 1) % N_OUT, task
+
+    clean, seen = build(30)
+    wrong, seen_wrong = build(30, source=Noisy(30))
+    assert [r.label for r in seen.rows] == [r.label for r in seen_wrong.rows]
+    assert not same_lam(clean.chip, wrong.chip)
 
 
 def test_ticks_are_exact():

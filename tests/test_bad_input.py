@@ -50,6 +50,8 @@ storage = "dw_notched"
 sampler = "smtj_50ns"
 holds = "query"
 programming = "residue"
+residue_bits = 12
+lam_max = 4.0
 
 [device.storage_params]
 n_levels = 8
@@ -60,6 +62,9 @@ tile_bitlines = 32
 columns = "differential"
 inputs = "bit_serial"
 adc_bits = 6
+adc_range = 0.5
+columns_per_adc = 8
+gradient_bits = 8
 
 [components]
 card = "cmos_28nm"
@@ -68,6 +73,7 @@ card = "cmos_28nm"
 arrivals = "periodic"
 rate = "10 kHz"
 queue = 4
+write_columns = 32
 
 [evaluation]
 examples = 10
@@ -144,10 +150,23 @@ FILE_CASES = [
      "learning.gradient: got \"relaxed\", which belongs to ideal hardware: binary in-memory cells can only do the "
      "hard gradient, and here device.storage is 'dw_notched' (spintronic) and device.sampler is 'smtj_50ns' "
      "(spintronic) and crossbar.inputs is 'bit_serial', not 'analog' and crossbar.adc_bits is 6, not 0; "
-     "write gradient = \"hard\"."),
+     "write gradient = \"hard\". (1 more fault in this scenario.)"),
+    ("columns_per_adc = 8", "columns_per_adc = 33",
+     "crossbar.columns_per_adc: got 33, but a tile has 32 bit lines; allowed is up to that many."),
+    ('holds = "query"', 'holds = "read"',
+     "device.holds: \"read\" lets the two cells of a pair run freely, so they are not each other's opposite as "
+     "crossbar.columns = \"differential\" needs; write columns = \"reference\" or holds = \"query\"."),
     # a key that has no effect
-    ('programming = "residue"', 'programming = "stochastic"\nresidue_bits = 12',
-     "device.residue_bits: has no effect, because device.programming = \"stochastic\" keeps no residue; remove it."),
+    ('inputs = "bit_serial"', 'inputs = "analog"\ninput_bits = 4',
+     "crossbar.input_bits: has no effect, because crossbar.inputs = \"analog\" does not send bits; remove it. "
+     "(1 more fault in this scenario.)"),
+    # a temperature without unit, one in the wrong unit, one that no card covers
+    ("lam_max = 4.0", "lam_max = 4.0\ntemperature = 300",
+     "device.temperature: got 300; write a number with its unit as a text, for example temperature = \"300 K\"."),
+    ("lam_max = 4.0", 'lam_max = 4.0\ntemperature = "300 V"',
+     "device.temperature: got '300 V' (a quantity in V); expected a quantity in K, for example \"300 K\"."),
+    ("lam_max = 4.0", 'lam_max = 4.0\ntemperature = "3 K"',
+     "device.temperature: got '3 K'; allowed are temperatures from 4 K to 500 K."),
 ]  # fmt: skip
 
 #: Options after ``run s.toml``, and the answer.
@@ -164,6 +183,16 @@ OPTION_CASES = [
     (["--set", "labels.gamma="],
      "--set labels.gamma: missing, and labels.policy = \"budgeted\" needs it (Adaptation exponent "
      "(budgeted)); give it a value."),
+    (["--set", "crossbar.tile_wordlines="],
+     "--set crossbar.tile_wordlines: missing; give it a value, for example tile_wordlines = 128 "
+     "(Word lines (inputs) of a tile)."),
+    (["--set", "device.lam_max="],
+     "--set device.lam_max: missing, and a storage element of 8 levels needs it (Natural parameter of the outermost "
+     "level (storage of finite levels)); give it a value, for example lam_max = 4.0."),
+    (["--set", "device.programming=stochastic"],
+     f"s.toml:{line_of('residue_bits = 12')}, device.residue_bits: has no effect, because only device.programming = "
+     "\"residue\" on finite levels keeps a residue, and here it is \"stochastic\" on 8 levels; remove it (on the "
+     "command line: --set device.residue_bits=)."),
     (["--set", "learning.rule=bayesbinn"],
      f"s.toml:{PRESET_LINE}, learning.preset: 'bimu_mnist_1_task' "
      "belongs to rule 'bimu'; for 'bayesbinn' there are: bayesbinn_permuted_mnist_1000_tasks."),

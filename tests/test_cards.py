@@ -133,6 +133,25 @@ def test_digest_knows_the_facts_and_nothing_else():
     assert parse_card(SMTJ.replace('"5 ns"', '"5000 ps"'), "x.toml").digest == card.digest
     assert parse_card(SMTJ.replace('"5 ns"', '"6 ns"'), "x.toml").digest != card.digest
     assert len({c.digest for c in shipped_cards().values()}) == len(SHIPPED)
+    fact = card.params["relaxation_time"]
+    for change in ({"kind": "derived"}, {"source": "other"}, {"where": "Fig. 9"}, {"low": 1e-9}, {"high": 1e-8}):
+        other = replace(card, params={**card.params, "relaxation_time": replace(fact, **change)})
+        assert other.digest != card.digest, change
+    assert replace(card, title="another", origin="y.toml").digest == card.digest
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("dw_notched", "n_levels"), ("cmos_lfsr", "n_bits"), ("cmos_lfsr", "lfsr_length"), ("cmos_lfsr", "n_generators"),
+     ("cmos_lfsr", "stride")],
+)  # fmt: skip
+def test_counts_are_whole_numbers(name, key):
+    card = shipped_cards()[name]
+    params, costs = device_specs(get_model(card.model))
+    assert card.with_values({key: 4}, {**params, **costs}, "x").params[key].value == 4.0
+    with pytest.raises(CardError) as error:
+        card.with_values({key: 4.5}, {**params, **costs}, "x")
+    assert str(error.value).startswith(f"x.{key}: got 4.5; allowed are whole numbers from ")
 
 
 def test_overrides_are_marked_and_leave_the_card_alone():

@@ -39,7 +39,7 @@ def spread(chip, scale=1.0):
     """Give the chip's synapses varied lam, by way of the devices."""
     for k, s in enumerate(chip.layers):
         request = (np.random.default_rng(k).normal(size=s.lam.size) * scale).astype(np.float32)
-        s.program_request(request, 10**6, 0.0, 32, 128)
+        s.program_request(request, 10**6, 0.0, 128, 128, 32)
 
 
 @pytest.mark.parametrize("gradient", ["relaxed", "hard"])

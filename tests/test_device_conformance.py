@@ -84,7 +84,7 @@ STORAGE_DEFECTS = [
     ("pulse", _bad_direction, "neutral_is_ideal"),
     ("read", _bad_read, "looking_changes_nothing"),
     ("peek", _bad_peek, "looking_changes_nothing"),
-    ("program", lambda state, target, params, grid: None, "program_honours_targets"),
+    ("program", lambda state, target, params, grid, now: None, "program_honours_targets"),
 ]
 
 
@@ -136,21 +136,34 @@ def test_suite_finds_a_defect_of_noise(kernel, defect, name):
         {c.__name__: c for c in STORAGE_CHECKS}[name](model, shipped_cards()["hfox_2t2r"])
 
 
-def _sample_ignores_key(state, params, key, interval, out):
-    ideal_sampler.sample(state, params, np.uint64(5), interval, out)
+def _sample_ignores_key(state, params, site, key, first, interval, now, out):
+    ideal_sampler.sample(state, params, site, np.uint64(5), first, interval, now, out)
 
 
-def _sample_inverted(state, params, key, interval, out):
-    ideal_sampler.sample(state, params, key, interval, out)
+def _sample_inverted(state, params, site, key, first, interval, now, out):
+    ideal_sampler.sample(state, params, site, key, first, interval, now, out)
     np.negative(out, out=out)
 
 
-def _sample_depends_on_looks(state, params, key, interval, out):
-    ideal_sampler.sample(state, params, np.uint64(int(key) + out.shape[0]), interval, out)
+def _sample_depends_on_looks(state, params, site, key, first, interval, now, out):
+    ideal_sampler.sample(state, params, site, np.uint64(int(key) + out.shape[0]), first, interval, now, out)
 
 
-def _bias_everything(state, lam, cells, params):
-    ideal_sampler.bias(state, lam, np.arange(lam.size, dtype=np.int32), params)
+def _sample_ignores_first(state, params, site, key, first, interval, now, out):
+    ideal_sampler.sample(state, params, site, key, 0, interval, now, out)
+
+
+def _sample_remembers_in_secret(state, params, site, key, first, interval, now, out):
+    ideal_sampler.sample(state, params, site, key, first, interval, now, out)
+    state.threshold[:] += np.int32(1000) * out[-1]
+
+
+def _bias_everything(state, lam, cells, params, site, now):
+    ideal_sampler.bias(state, lam, np.arange(lam.size, dtype=np.int32), params, site, now)
+
+
+def _advance_without_time(state, params, site, key, since, now):
+    state.threshold[:] += 1
 
 
 SAMPLER_DEFECTS = [
@@ -158,8 +171,12 @@ SAMPLER_DEFECTS = [
     ("sample", _sample_inverted, "mean_follows_lam"),
     ("sample", _sample_inverted, "neutral_is_ideal"),
     ("sample", _sample_depends_on_looks, "more_looks_keep_the_first"),
-    ("sample", lambda state, params, key, interval, out: None, "weights_are_binary"),
+    ("sample", lambda state, params, site, key, first, interval, now, out: None, "weights_are_binary"),
+    ("sample", _sample_ignores_first, "first_counts_the_looks"),
+    ("sample", _sample_remembers_in_secret, "draws_follow_the_key"),
     ("bias", _bias_everything, "bias_follows_its_list"),
+    ("remembers", ("threshold",), "bias_follows_its_list"),
+    ("advance", _advance_without_time, "time_passes_evenly"),
 ]
 
 
@@ -205,7 +222,7 @@ def fabricate(state, params, grid, key):
     pass
 
 
-def program(state, target, params, grid):
+def program(state, target, params, grid, now):
     np.clip(target, -grid.level_max, grid.level_max, out=state.level)
 
 
@@ -226,7 +243,7 @@ def read(state, params, grid, key, now, out):
     out[:] = state.level
 
 
-def conductance(state, params, grid, out):
+def conductance(state, params, grid, now, out):
     out[:, 0] = np.float32(params.g_max) / (1.0 + np.exp(-state.level))
 
 

@@ -129,7 +129,7 @@ def test_d2d_of_the_step_is_log_normal_with_mean_one():
 def test_soft_bounds_follow_the_closed_form(nonlinearity):
     p, grid = PAIR._replace(nonlinearity=nonlinearity), levels(16)
     state = fabricated(soft_bounds_pair, p, grid, n=4)
-    soft_bounds_pair.program(state, np.full(4, -7.5, np.float32), p, grid)
+    soft_bounds_pair.program(state, np.full(4, -7.5, np.float32), p, grid, 0.0)
     sent = 0
     for count in (1, 3, 1, 10, 25):
         send(soft_bounds_pair, state, p, grid, count)
@@ -193,7 +193,7 @@ def test_stuck_fractions(module, n_levels):
 def test_read_noise_is_white(module):
     p, grid = (PAIR if module is soft_bounds_pair else WALL)._replace(read_noise=0.3), levels(16)
     state = fabricated(module, p, grid)
-    module.program(state, np.full(N, 2.5, np.float32), p, grid)
+    module.program(state, np.full(N, 2.5, np.float32), p, grid, 0.0)
     looks = np.zeros((2, N), np.float32)
     for key in (0, 1):
         module.read(state, p, grid, np.uint64(key), 0.0, looks[key])
@@ -295,9 +295,9 @@ def test_conductance_is_linear_in_the_level_and_clipped(n_levels):
         (ideal_storage, ideal_storage.Params(1e-6, 1e-5, 4.0), 1e-6, 1e-5),
     ):
         state = fabricated(module, p, grid, n=6)
-        module.program(state, np.append(at, 3 * window).astype(np.float32), p, grid)
+        module.program(state, np.append(at, 3 * window).astype(np.float32), p, grid, 0.0)
         out = np.zeros((6, module.MODEL.n_devices), np.float32)
-        module.conductance(state, p, grid, out)
+        module.conductance(state, p, grid, 0.0, out)
         expected = low + (high - low) * (np.append(at, window) / window + 1.0) / 2.0
         np.testing.assert_allclose(out[:, 0], expected, rtol=1e-6)
         if module is soft_bounds_pair:

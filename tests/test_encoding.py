@@ -47,7 +47,8 @@ def test_levels_are_spread_evenly_from_end_to_end(n, lam_max):
 
 
 def test_a_continuous_element_has_no_ends_and_levels_are_lam():
-    assert level_grid(0, 4.0) == (float("inf"), 1.0, EXACT_STEP)
+    assert level_grid(0, 4.0)[:3] == (float("inf"), 1.0, EXACT_STEP)
+    assert level_grid(0, 4.0, 9, 350.0)[3:] == level_grid(5, 4.0, 9, 350.0)[3:] == (9, 350.0)
 
 
 def test_one_level_is_refused():

@@ -84,7 +84,7 @@ def test_seed_zero_is_a_seed_like_any_other():
 
 def test_purposes_keep_the_numbers_they_were_given():
     """A recorded run is reproducible only while these do not change; new ones are appended."""
-    assert [(p.name, int(p)) for p in Purpose][:20] == [
+    assert [(p.name, int(p)) for p in Purpose][:21] == [
         ("FABRICATE_STORAGE", 1),
         ("FABRICATE_SAMPLER", 2),
         ("FAULT", 3),
@@ -105,6 +105,7 @@ def test_purposes_keep_the_numbers_they_were_given():
         ("ADVANCE", 18),
         ("CONTROLLER_READ", 19),
         ("OOD", 20),
+        ("DISTURB", 21),
     ]
     assert len({int(p) for p in Purpose}) == len(Purpose)
 

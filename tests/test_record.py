@@ -73,7 +73,8 @@ def state(shape: tuple[int, int], rng: np.random.Generator, n_devices: int = 2) 
     lam = rng.normal(0, 3, shape).astype(np.float32)
     return {
         "level": np.round(lam), "lam": lam, "pulse_count": rng.integers(0, 99, shape).astype(np.int32),
-        "conductance": rng.random((*shape, n_devices)).astype(np.float32), "fault": np.zeros(shape, np.int8),
+        "conductance": rng.random((*shape, n_devices)).astype(np.float32), "requested": rng.normal(size=shape),
+        "fault": np.zeros(shape, np.int8),
         "asymmetry": rng.random((*shape, n_devices)),
     }  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 from oracles import devices as twin
 from scipy import stats
 
-from bimu_hw.devices import new_state
+from bimu_hw.devices import Site, new_state
 from bimu_hw.kernels import jit
 from bimu_hw.kernels.bits import cell_bits, centred_uniform, fold, key_halves
 from bimu_hw.random import fold as host_fold
@@ -23,17 +23,18 @@ LAMS = (-6.0, -3.0, -1.2, -0.3, 0.0, 0.2, 0.9, 2.5, 6.0)
 
 
 def biased(module, params, lam, n=N):
-    state = new_state(module.MODEL, n)
-    module.fabricate(state, params, np.uint64(3))
+    state, site = new_state(module.MODEL, n), Site(n, 128)
+    module.fabricate(state, params, site, np.uint64(3))
     values = np.ascontiguousarray(np.broadcast_to(np.asarray(lam, np.float32), n))
-    module.bias(state, values, np.arange(n, dtype=np.int32), params)
+    module.bias(state, values, np.arange(n, dtype=np.int32), params, site, 0.0)
     return state
 
 
-def drawn(module, state, params, looks=1, key=17, interval=1e-9):
-    first = getattr(state, state._fields[0])
-    out = np.zeros((looks, first.size), np.int8)
-    module.sample(state, params, np.uint64(key), interval, out)
+def drawn(module, state, params, looks=1, key=17, interval=1e-9, first=0, n_bitlines=None):
+    arrays = getattr(state, state._fields[0])
+    out = np.zeros((looks, arrays.size), np.int8)
+    site = Site(n_bitlines or arrays.size, 128)
+    module.sample(state, params, site, np.uint64(key), first, interval, 0.0, out)
     return out
 
 
@@ -234,24 +235,61 @@ def test_probability_is_rounded_to_n_bits(bits):
         assert_share(np.sum(w == 1), N, rounded)
 
 
-@pytest.mark.parametrize(("length", "generators", "stride"), [(8, 3, 1), (16, 7, 8), (32, 5, 3), (11, 200, 2)])
-def test_draws_are_those_of_the_register_clocked_by_hand(length, generators, stride):
+@pytest.mark.parametrize(
+    ("length", "generators", "stride", "bitlines"),
+    [(8, 3, 1, 50), (8, 3, 1, 10), (16, 7, 8, 25), (32, 5, 3, 13), (11, 200, 2, 10), (1, 2, 1, 5), (2, 2, 3, 4)],
+)
+def test_draws_are_those_of_the_register_clocked_by_hand(length, generators, stride, bitlines):
     p = cmos_lfsr.Params(0.0, float(length), float(generators), float(stride))
     lam = np.random.default_rng(4).normal(0.0, 1.0, 50).astype(np.float32)
     state = biased(cmos_lfsr, p, lam, 50)
     key = 2**62 + 99
-    w = drawn(cmos_lfsr, state, p, looks=3, key=key)
+    w = drawn(cmos_lfsr, state, p, looks=3, key=key, n_bitlines=bitlines)
     mask = int(cmos_lfsr.MASKS[length - 1])
     seed = host_fold(key, 0x7068617365)
     registers = [1 + host_fold(seed, g) % (2**length - 1) for g in range(generators)]
     for look in range(3):
-        for first in range(0, 50, min(generators, 50)):
-            for g in range(min(generators, 50 - first)):
-                word = registers[g] << 23 >> length
-                assert (w[look, first + g] == 1) == (word >= state.threshold[first + g])
-            for g in range(generators):
+        for line in range(0, 50, bitlines):
+            for turn in range(0, bitlines, generators):
+                for b in range(turn, min(turn + generators, bitlines)):
+                    if line + b < 50:
+                        word = registers[b % generators] << 23 >> length
+                        assert (w[look, line + b] == 1) == (word >= state.threshold[line + b])
                 for _ in range(stride):
-                    registers[g] = twin.lfsr_next(registers[g], mask)
+                    registers = [twin.lfsr_next(r, mask) for r in registers]
+
+
+@pytest.mark.parametrize(("length", "generators", "bitlines"), [(8, 3, 10), (16, 128, 100), (32, 16, 33), (1, 1, 7)])
+def test_a_query_in_pieces_runs_on_in_the_sequence(length, generators, bitlines):
+    p = cmos_lfsr.Params(8.0, float(length), float(generators), 8.0)
+    state = biased(cmos_lfsr, p, np.random.default_rng(5).normal(0.0, 1.0, 700), 700)
+    whole = drawn(cmos_lfsr, state, p, looks=40, n_bitlines=bitlines)
+    for first, looks in ((0, 3), (3, 1), (17, 5), (39, 1)):
+        piece = drawn(cmos_lfsr, state, p, looks=looks, first=first, n_bitlines=bitlines)
+        assert np.array_equal(piece, whole[first : first + looks])
+
+
+def test_a_register_serves_the_bit_lines_of_its_number():
+    # On a register of 1 bit every draw is the same; thresholds tell the registers apart only by their bit lines.
+    p = cmos_lfsr.Params(0.0, 16.0, 4.0, 1.0)
+    state = biased(cmos_lfsr, p, 0.0, 60)
+    first = drawn(cmos_lfsr, state, p, n_bitlines=6)[0]
+    # Bit lines 0 and 4 share a register, 4 a step later: with stride 1 its next word, whose top bit is known.
+    drawn(cmos_lfsr, state, p, n_bitlines=6)
+    mask, seed = int(cmos_lfsr.MASKS[15]), host_fold(17, 0x7068617365)
+    register = 1 + host_fold(seed, 0) % (2**16 - 1)
+    for line in range(10):
+        assert (first[6 * line] == 1) == (register >> 15 == 1)
+        register = twin.lfsr_next(register, mask)
+        assert (first[6 * line + 4] == 1) == (register >> 15 == 1)
+        register = twin.lfsr_next(register, mask)
+
+
+@pytest.mark.parametrize("model", [ideal_sampler, smtj])
+def test_first_counts_looks_from_the_beginning_of_the_query(model):
+    p = model.Params() if model is ideal_sampler else SMTJ
+    state = biased(model, p, 0.4, 500)
+    assert np.array_equal(drawn(model, state, p, looks=3, first=4), drawn(model, state, p, looks=7)[4:])
 
 
 def test_registers_start_anywhere_in_their_period():

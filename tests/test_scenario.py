@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, get_args
@@ -172,16 +173,55 @@ def test_run_name_tells_scenario_content_and_seeds():
 
 
 def test_dependent_defaults():
-    start = quickstart("device.holds=")
+    start = quickstart("device.holds=", "crossbar.columns=reference")
     assert start.device.holds == get_model(start.sampler_card.model).holds[0] == "read"
-    assert start.crossbar.gradient_bits == 8
-    narrow = ("crossbar.tile_bitlines=4", "crossbar.columns_per_adc=")
-    assert quickstart(*narrow).crossbar.columns_per_adc == 4
-    assert quickstart(*narrow).accelerator.write_columns == 4
+    # What has no effect has a value that does nothing.
     ideal = load_scenario(IDEAL)
-    assert (ideal.crossbar.columns_per_adc, ideal.accelerator.write_columns) == (8, 32)
-    assert ideal.crossbar.gradient_bits == 0
     assert ideal.n_levels == 0
+    assert (ideal.crossbar.gradient_bits, ideal.crossbar.adc_range, ideal.device.residue_bits) == (0, 1.0, 0)
+    assert (ideal.device.lam_max, ideal.accelerator.queue) == (float("inf"), 1)
+
+
+#: Every physical or design value that the quickstart needs and no one chooses for its author.
+CHOICES = (
+    "device.lam_max", "device.residue_bits", "crossbar.tile_wordlines", "crossbar.tile_bitlines", "crossbar.adc_bits",
+    "crossbar.adc_range", "crossbar.columns_per_adc", "crossbar.gradient_bits", "accelerator.write_columns",
+    "accelerator.rate", "accelerator.queue",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("key", CHOICES)
+def test_a_design_value_has_no_default(key):
+    message = refusal(f"{key}=")
+    assert message.startswith(f"--set {key}: missing")
+    assert "give it a value" in message
+
+
+def test_the_example_in_a_message_is_a_value_that_is_taken():
+    for key in CHOICES:
+        name, value = re.search(r", for example (\w+) = ([^(]+?)(?: \(.*\))?\.$", refusal(f"{key}=")).groups()
+        assert key.endswith(f".{name}")
+        quickstart(f"{key}={value}")
+
+
+def test_temperature_is_in_kelvin_and_part_of_the_content():
+    assert quickstart().device.temperature == 300.0
+    assert quickstart("device.temperature=300 K").hash == quickstart().hash
+    cold = quickstart("device.temperature=77 K")
+    assert cold.device.temperature == cold.resolved()["device"]["temperature"] == 77.0
+    assert cold.hash != quickstart().hash
+    for given in ("3.9 K", "501 K", "27", "300 V"):
+        assert "device.temperature: got" in refusal(f"device.temperature={given}")
+
+
+def test_free_running_cells_are_no_complementary_pair():
+    message = refusal("device.holds=read")
+    assert "device.holds" in message
+    assert 'columns = "reference"' in message
+    assert 'holds = "query"' in message
+    # The same element does this by itself when the key is left out.
+    assert "device.holds" in refusal("device.holds=")
+    assert quickstart("device.holds=read", "crossbar.columns=reference").device.holds == "read"
 
 
 def test_words_of_the_file_are_the_words_of_the_package():
@@ -231,23 +271,23 @@ def test_a_card_file_beside_the_scenario(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "fault"),
+    ("override", "fault", "needs"),
     [
-        (["device.storage=hfox_2t2r"], "device.storage is 'hfox_2t2r' (memristor)"),
-        (["device.sampler=smtj_50ns"], "device.sampler is 'smtj_50ns' (spintronic)"),
-        (["device.storage_params.n_levels=16"], "n_levels = 16, not 0"),
-        (["crossbar.inputs=bit_serial"], "crossbar.inputs is 'bit_serial'"),
-        (["crossbar.adc_bits=6"], "crossbar.adc_bits is 6"),
-        (["device.holds=read"], "device.holds is 'read'"),
+        ("device.storage=hfox_2t2r", "device.storage is 'hfox_2t2r' (memristor)", ["device.lam_max=4.0"]),
+        ("device.sampler=smtj_50ns", "device.sampler is 'smtj_50ns' (spintronic)", []),
+        ("device.storage_params.n_levels=16", "n_levels = 16, not 0", ["device.lam_max=4.0"]),
+        ("crossbar.inputs=bit_serial", "crossbar.inputs is 'bit_serial'", ["crossbar.gradient_bits=8"]),
+        ("crossbar.adc_bits=6", "crossbar.adc_bits is 6", ["crossbar.adc_range=0.5"]),
+        ("device.holds=read", "device.holds is 'read'", ["crossbar.columns=reference"]),
     ],
 )
-def test_the_relaxed_gradient_belongs_to_ideal_hardware(overrides, fault):
-    message = refusal(*overrides, path=IDEAL)
+def test_the_relaxed_gradient_belongs_to_ideal_hardware(override, fault, needs):
+    message = refusal(override, path=IDEAL)
     assert "learning.gradient" in message
     assert "binary in-memory cells can only do the hard gradient" in message
     assert fault in message
     # The same hardware with the hard gradient is a legitimate design.
-    assert load_scenario(IDEAL, [*overrides, "learning.gradient=hard"]).learning.gradient == "hard"
+    assert load_scenario(IDEAL, [override, *needs, "learning.gradient=hard"]).learning.gradient == "hard"
 
 
 # No key without effect
@@ -269,7 +309,7 @@ WITHOUT_EFFECT = {
     },
     "network.activation": (["network.hidden=[]"], "sign"),
     "device.residue_bits": (["device.programming=stochastic"], "12"),
-    "device.lam_max": (["device.storage_params.n_levels=0"], "4.0"),
+    "device.lam_max": (["device.storage_params.n_levels=0", "device.residue_bits="], "4.0"),
     "crossbar.input_bits": (["crossbar.inputs=analog"], "4"),
     "crossbar.adc_range": (["crossbar.adc_bits=0"], "0.5"),
     "crossbar.gradient_bits": (["network.hidden=[]"], "8"),
@@ -298,6 +338,22 @@ def test_idle_keys_are_not_in_the_resolved_scenario():
         table, name = key.split(".")
         assert name not in content[table]
     assert "residue_bits" in quickstart().resolved()["device"]
+
+
+def test_a_residue_needs_the_policy_and_finite_levels():
+    finite = quickstart("device.programming=stochastic", "device.residue_bits=")
+    assert "residue_bits" not in finite.resolved()["device"]
+    continuous = ("device.storage=ideal_storage", "device.lam_max=")
+    assert "continuous levels" in refusal(*continuous)
+    assert "residue_bits" not in quickstart(*continuous, "device.residue_bits=").resolved()["device"]
+
+
+def test_bits_of_the_gradient_need_a_backward_read_in_bits():
+    for without in ("network.hidden=[]", "crossbar.inputs=analog"):
+        assert "crossbar.gradient_bits: has no effect" in refusal(without)
+        scenario = quickstart(without, "crossbar.gradient_bits=")
+        assert scenario.crossbar.gradient_bits == 0
+        assert "gradient_bits" not in scenario.resolved()["crossbar"]
 
 
 # Resolved content and hash

@@ -23,6 +23,7 @@ from bimu_hw.accelerator.arrivals import Arrivals
 from bimu_hw.accelerator.clock import to_seconds
 from bimu_hw.accelerator.plan import RESOURCES, Stage, WorkPlan
 from bimu_hw.crossbar.chip import Chip, Encoded, LearningRule
+from bimu_hw.errors import ScheduleError
 from bimu_hw.kernels.network import query_uncertainty
 from bimu_hw.learning.policies import Evidence, LabelPolicy
 from bimu_hw.ledger import CostTable, Ledger, price
@@ -30,6 +31,8 @@ from bimu_hw.operations import COMPONENTS, OPERATIONS, operation_index, phase_in
 from bimu_hw.random import Purpose, stream_key
 
 _TICKS_PER_NANOSECOND = 1000
+_TICKS_PER_MICROSECOND = 10**6
+_MOST = 2**63 - 1
 
 
 class ExampleSource(Protocol):
@@ -37,8 +40,8 @@ class ExampleSource(Protocol):
 
     n_examples: int
 
-    def example(self, index: int) -> tuple[Encoded, int, int]:
-        """Return the encoded example, its label and its task."""
+    def example(self, index: int) -> tuple[Encoded, int, int, int]:
+        """Return the encoded example, its true label, what the oracle answers when asked, and its task."""
 
 
 class Observer(Protocol):
@@ -58,11 +61,12 @@ class Observer(Protocol):
 
 @dataclass
 class QueryRow:
-    """What is known of one query. Ticks are absolute, -1 where something never came."""
+    """What is known of one query. Ticks are absolute, -1 where something never came; `label` is the true class."""
 
     example: int
     task: int
     label: int
+    answer: int
     arrival_tick: int
     start_tick: int
     finish_tick: int = -1
@@ -106,7 +110,7 @@ class AcceleratorSpec:
     label_latency : int
         Ticks from the request of a label to its arrival.
     power_gating : bool
-        Whether sampling cells are biased only while the arrays work.
+        Whether sampling elements are biased only while the array they belong to is looked at.
     gradient : {"relaxed", "hard"}
     """
 
@@ -157,8 +161,9 @@ class Accelerator:
         self._labelled: deque[tuple[QueryRow, Encoded]] = deque()
         self._awaited = 0
         self._next_index = 0
+        self._task = 0
         self._wake: simpy.Event | None = None
-        self._bias_ticks = 0
+        self._biased_ticks = 0
         self._noise_seed = noise_seed
         self._inference_energy = self._price(plan.inference_counts)
         self._update_energy = self._price(plan.update_counts.sum(axis=0))
@@ -228,8 +233,11 @@ class Accelerator:
         """Serve one query: inference, the decision to ask, and the update if the label is there at once."""
         start = int(self._env.now)
         self.observer.before_query(index, start)
-        encoded, label, task = self.source.example(index)
-        row = QueryRow(index, task, label, arrival, start)
+        encoded, label, answer, task = self.source.example(index)
+        while self._task < task:
+            self.rule.end_task([synapses.lam for synapses in self.chip.layers])
+            self._task += 1
+        row = QueryRow(index, task, label, answer, arrival, start)
         logits = self.chip.infer(encoded, index, to_seconds(start))
         aleatoric, epistemic, predictive, disagreement, row.prediction = query_uncertainty(logits)
         row.aleatoric, row.epistemic, row.predictive, row.disagreement = aleatoric, epistemic, predictive, disagreement
@@ -245,6 +253,8 @@ class Accelerator:
             self.requested += 1
             self.ledger.counts[phase_index("label"), operation_index("oracle", "request")] += 1
             row.energy += self._label_energy
+            if self.spec.label_latency > 0:
+                self._keep("write", row)
         self.observer.answered(row)
         if not row.asked:
             return
@@ -258,13 +268,18 @@ class Accelerator:
     def _learn(self, row: QueryRow, encoded: Encoded, held: bool) -> Generator[simpy.Event, Any, None]:
         """Learn one labelled query: the only place where lam changes."""
         row.energy = np.zeros_like(row.energy)
+        if not held:
+            self._keep("read", row)
         now = to_seconds(int(self._env.now))
-        result = self.chip.learn(encoded, row.label, row.example, now, self.rule, self.spec.gradient)
+        result = self.chip.learn(
+            encoded, row.answer, row.example, now, self.rule, self.spec.gradient, held=held
+        )  # fmt: skip
         forward = self.plan.reforward or not held
         if forward:
             self._account_forward("backward", row)
         reads = self.chip.backward_reads() if self.spec.gradient == "hard" else None
         self._account("backward", row, self.plan.update_counts, self._update_energy)
+        self._account_bias("backward", row, self.plan.update_stages)
         if reads is not None:
             counts, joules = self.plan.read_counts(reads), self.plan.read_joules(reads)
             self._account_reads("backward", row, counts, joules)
@@ -294,10 +309,14 @@ class Accelerator:
         reads = self.chip.forward_reads()
         self._account(phase, row, self.plan.inference_counts, self._inference_energy)
         self._account_reads(phase, row, self.plan.read_counts(reads), self.plan.read_joules(reads))
-        if self.spec.power_gating:
-            ticks = self.plan.inference_ticks
-            counts = _one("sampler", "bias") * (self._n_cells() * ticks // _TICKS_PER_NANOSECOND)
-            self._account(phase, row, counts, self._price(counts))
+        self._account_bias(phase, row, self.plan.inference_stages)
+
+    def _account_bias(self, phase: str, row: QueryRow, stages: list[Stage]) -> None:
+        """Book the bias of sampling elements while their arrays are looked at."""
+        ticks = sum(stage.biased * stage.ticks for stage in stages)
+        self._biased_ticks += ticks
+        counts = _one("sampler", "bias") * (ticks // _TICKS_PER_NANOSECOND)
+        self._account(phase, row, counts, self._price(counts))
 
     def _account_reads(self, phase: str, row: QueryRow, counts: npt.NDArray[np.int64], joules: float) -> None:
         self.ledger.counts[phase_index(phase)] += counts
@@ -306,6 +325,11 @@ class Accelerator:
 
     def _n_cells(self) -> int:
         return sum(s.lam.size for s in self.chip.layers)
+
+    def _keep(self, access: str, row: QueryRow) -> None:
+        """Book the buffer that keeps an example until its label comes."""
+        counts = _one("buffer", access) * self.plan.kept_bits()
+        self._account("label", row, counts, self._price(counts))
 
     def _uniform(self, index: int) -> float:
         key = int(stream_key(self._noise_seed, Purpose.LABEL_POLICY, index))
@@ -325,15 +349,19 @@ class Accelerator:
         self.usage["controller"].busy_ticks += total
 
     def _finish(self) -> None:
-        """Charge what was powered all along."""
-        nanoseconds = self.duration_ticks // _TICKS_PER_NANOSECOND
-        cells = self._n_cells()
-        idle = self.ledger.counts[phase_index("idle")]
-        idle[operation_index("leakage", "storage")] += cells * nanoseconds
-        idle[operation_index("leakage", "sampler")] += cells * nanoseconds
-        idle[operation_index("leakage", "periphery")] += nanoseconds
-        if not self.spec.power_gating:
-            idle[operation_index("sampler", "bias")] += cells * nanoseconds
+        """Charge what was powered all along, and sampling elements for the time their arrays rested."""
+        cells, ticks = self._n_cells(), self.duration_ticks
+        resting = cells * ticks - self._biased_ticks
+        rest = ("leakage", "sampler") if self.spec.power_gating else ("sampler", "idle_bias")
+        totals = {("leakage", "storage"): cells * ticks, ("leakage", "periphery"): ticks, rest: resting}
+        for operation, total in totals.items():
+            count = total // _TICKS_PER_MICROSECOND
+            if count > _MOST:
+                raise ScheduleError(
+                    f"accelerator: {to_seconds(ticks):g} s of simulated time are too long for {cells} cells; "
+                    "raise accelerator.rate."
+                )
+            self.ledger.counts[phase_index("idle"), operation_index(*operation)] += count
 
 
 def _one(component: str, name: str) -> npt.NDArray[np.int64]:

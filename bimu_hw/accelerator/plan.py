@@ -40,10 +40,13 @@ class Stage:
     ----------
     resource : str
     ticks : int
+    biased : int
+        Sampling elements that are biased meanwhile: those of the layer whose array is looked at.
     """
 
     resource: str
     ticks: int
+    biased: int = 0
 
 
 class WorkPlan:
@@ -63,18 +66,21 @@ class WorkPlan:
         Multiply-accumulates and functions per synapse and update.
     relaxed : bool
         Whether updates draw their own weights, so that the query's are of no use to them.
+    rule_memory_bits : int
+        Bits per synapse that the rule keeps for itself and reads at every update (the prior of BayesBiNN).
     """
 
     def __init__(
         self, chip: Chip, components: Card, storage: Card, sampler: Card, *, input_planes: int, input_bits: int,
-        columns_per_adc: int, rule_operations: tuple[int, int], relaxed: bool,
+        columns_per_adc: int, rule_operations: tuple[int, int], relaxed: bool, rule_memory_bits: int = 0,
     ) -> None:  # fmt: skip
         self._chip = chip
         self._input_planes = input_planes
         self._input_bits = input_bits
         self._columns_per_adc = columns_per_adc
         self._rule_operations = rule_operations
-        cost = {name: fact.value for name, fact in {**components.costs}.items()}
+        self._rule_memory_bits = rule_memory_bits
+        cost = {name: fact.value for name, fact in components.costs.items()}
         name = components.name
         self._drive = to_ticks(cost["driver_time"], f"{name}, driver_time")
         self._convert = to_ticks(cost["adc_convert_time"], f"{name}, adc_convert_time")
@@ -91,6 +97,7 @@ class WorkPlan:
         self.inference_counts, self.inference_stages = self._plan_inference()
         self.update_counts, self.update_stages = self._plan_update()
         self.reforward = relaxed
+        self.area = self._plan_area(components, storage, sampler)
 
     @property
     def inference_ticks(self) -> int:
@@ -109,6 +116,25 @@ class WorkPlan:
     def _digital_ticks(self, operations: int) -> int:
         return -(-operations // self._lanes) * self._digital
 
+    def _plan_area(self, components: Card, storage: Card, sampler: Card) -> dict[str, float]:
+        """Return the area of each component in square metres: cells, converters, and the periphery as one number."""
+        chip = self._chip
+        cells = sum(synapses.lam.size for synapses in chip.layers)
+        converters = 0
+        for synapses in chip.layers:
+            row_tiles, _ = chip.arrays.tiles(synapses.shape)
+            n_out, width = synapses.shape[1], chip.arrays.tile_bitlines
+            converters += row_tiles * sum(
+                -(-min(width, n_out - start) // self._columns_per_adc) for start in range(0, n_out, width)
+            )
+        return {
+            "storage": cells * storage.costs["area"].value,
+            "sampler": cells * sampler.costs["area"].value,
+            "adc": converters * components.costs["adc_area"].value,
+            "dac": (chip.arrays.inputs == "analog") * chip.sizes[0] * components.costs["dac_area"].value,
+            "periphery": components.costs["periphery_area"].value,
+        }
+
     def _plan_inference(self) -> tuple[Counts, list[Stage]]:
         """Plan one query: for every sample, every layer's looks and what the digital unit does with them."""
         chip = self._chip
@@ -120,13 +146,21 @@ class WorkPlan:
             n_in, n_out = synapses.shape
             planes = self._input_planes if k == 0 else chip.hidden_plane_count()
             row_tiles, _ = chip.arrays.tiles(synapses.shape)
+            cells = n_in * n_out
             looks = planes if synapses.spec.holds == "read" else 1
             latched = synapses.spec.holds == "query"
+            fresh = looks * self._fresh
+            if synapses.sampler.store_reads == "sample":
+                # A digital sampler compares stored values, so it reads the store row by row for every sample.
+                _add(counts, "storage", "read", cells)
+                fresh += min(n_in, chip.arrays.tile_wordlines) * self._read_lam
+            if k == 0 and chip.arrays.inputs == "analog":
+                _add(counts, "dac", "convert", n_in)
             adds = planes * row_tiles * n_out + n_out
             macs = 3 * n_out + (n_out if k == last else 0)
             functions = 2 + (2 * n_out if k == last else 0)
-            _add(counts, "sampler", "bit", looks * n_in * n_out)
-            _add(counts, "sampler", "latch", latched * n_in * n_out)
+            _add(counts, "sampler", "bit", looks * cells)
+            _add(counts, "sampler", "latch", latched * cells)
             _add(counts, "adc", "convert", planes * row_tiles * n_out)
             _add(counts, "digital", "add", adds)
             _add(counts, "digital", "mac", macs)
@@ -135,7 +169,7 @@ class WorkPlan:
             _add(counts, "buffer", "write", n_out * (1 if k < last else KEPT_BITS))
             columns = min(n_out, chip.arrays.tile_bitlines, self._columns_per_adc)
             look = self._drive + self._integrate + columns * self._convert
-            per_sample.append(Stage("arrays", looks * self._fresh + planes * look))
+            per_sample.append(Stage("arrays", fresh + planes * look, cells))
             per_sample.append(Stage("digital", self._digital_ticks(adds + macs + functions)))
         for _ in range(chip.n_sample):
             stages += per_sample
@@ -168,7 +202,7 @@ class WorkPlan:
                 lines = min(n_in, chip.arrays.tile_wordlines, self._columns_per_adc)
                 fresh = planes * self._fresh if chip.layers[k].spec.holds == "read" else 0
                 ticks = fresh + planes * (self._drive + self._integrate + lines * self._convert)
-                stages += [Stage("arrays", ticks)] * n_sample
+                stages += [Stage("arrays", ticks, n_in * n_out)] * n_sample
         for synapses in chip.layers:
             n_in, n_out = synapses.shape
             cells = n_in * n_out
@@ -177,14 +211,19 @@ class WorkPlan:
             _add(rule, "digital", "mac", macs * cells)
             _add(rule, "digital", "function", functions * cells)
             _add(rule, "digital", "add", cells)
-            if synapses.spec.policy == "residue":
+            if synapses.spec.policy == "residue" and synapses.grid.quantum == 1.0:
                 bits = synapses.spec.residue_bits or FLOAT_BITS
                 _add(rule, "buffer", "read", bits * cells)
                 _add(rule, "buffer", "write", bits * cells)
+            _add(rule, "buffer", "read", self._rule_memory_bits * cells)
             rows = min(n_in, chip.arrays.tile_wordlines)
             stages.append(Stage("arrays", rows * self._read_lam))
             stages.append(Stage("digital", self._digital_ticks((macs + functions + 1) * cells)))
         return counts, stages
+
+    def kept_bits(self) -> int:
+        """Return the bits of one example that wait for a late label: its inputs, at the first layer."""
+        return self._chip.sizes[0] * self._input_bits
 
     def read_counts(self, reads: Reads) -> Counts:
         """Return the counts of driven lines, int64[operation]."""
@@ -203,11 +242,11 @@ class WorkPlan:
         for layer in done:
             _add(counts, "storage", "pulse_up", layer.pulses_up)
             _add(counts, "storage", "pulse_down", layer.pulses_down)
-            _add(counts, "write_driver", "row", layer.operations)
-            ticks = layer.operations * self._write_row
-            ticks += layer.slots_up * self._width_up + layer.slots_down * self._width_down
-            if layer.operations:
-                stages.append(Stage("write_drivers", ticks))
+            _add(counts, "write_driver", "row", int(layer.tiles[:, 0].sum()))
+            # Tiles are written side by side: the stage lasts as long as the busiest of them.
+            ticks = layer.tiles @ np.array([self._write_row, self._width_up, self._width_down])
+            if ticks.any():
+                stages.append(Stage("write_drivers", int(ticks.max())))
         return counts, stages
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from bimu_hw.crossbar.encoding import Converter, FloatArray, gradient_planes, hidden_planes
 from bimu_hw.crossbar.synapses import Programming, Seeds, SynapseArray, SynapseSpec, event_key
 from bimu_hw.crossbar.workers import Workers
+from bimu_hw.devices import ROOM_TEMPERATURE
 from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels.mvm import driven_lines, driven_weight, forward_product, transposed_product
 from bimu_hw.kernels.network import (
@@ -74,6 +75,9 @@ class LearningRule(Protocol):
     """What the chip needs of a learning rule (`bimu_hw.learning.rules`)."""
 
     epsilon: float
+
+    def end_task(self, lams: list[FloatArray]) -> None:
+        """Be told that a task has ended, with the lam of every layer."""
 
     def request(
         self, layer: int, part: slice, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray
@@ -165,12 +169,29 @@ class _Layer:
     def per_look(self) -> bool:
         return self.synapses.spec.holds == "read"
 
-    def draw(self, event: int, n_plane: int) -> None:
-        """Draw this query's weights into `weights` (int8[look, wordline, bitline])."""
+    def draw(self, event: int, now: float, n_plane: int, *, probe: bool = False) -> None:
+        """Read the store and draw this query's weights into `weights` (int8[look, wordline, bitline])."""
         looks = self.n_sample * (n_plane if self.per_look else 1)
         if self.weights.shape[0] != looks:
             self.weights = np.zeros((looks, *self.synapses.shape), np.int8)
-        self.synapses.sample(event, self.weights)
+        self.look(event, now, self.weights, probe=probe)
+
+    def look(
+        self, event: int, now: float, out: npt.NDArray[np.int8], stream: int = 0, *, probe: bool = False
+    ) -> None:
+        """Draw the looks of all samples, sample by sample where each one needs a reading of the store of its own.
+
+        The looks of a backward read (`stream` 1) follow the forward pass and share its reading where there is but one.
+        """
+        synapses, n = self.synapses, out.shape[0] // self.n_sample
+        if not synapses.reads_per_sample:
+            if not stream:
+                synapses.read(event, now, probe=probe)
+            synapses.sample(event, now, out, stream=stream, probe=probe)
+            return
+        for s in range(self.n_sample):
+            synapses.read(event, now, s + stream * self.n_sample, probe=probe)
+            synapses.sample(event, now, out[s * n : (s + 1) * n], s * n, stream, probe=probe)
 
 
 class Chip:
@@ -190,11 +211,14 @@ class Chip:
     threads : int
         Threads that share the samples of a product, and the cells of a gradient and a rule. The bits are the same
         for any number.
+    temperature : float
+        Of the chip, in kelvin.
     """
 
     def __init__(
         self, sizes: Sequence[int], arrays: ArraySpec, synapses: SynapseSpec, seeds: Seeds, n_sample: int,
         activation: str = "reverse_binary_gate", initial_lam: str = "uniform", threads: int = 1,
+        temperature: float = ROOM_TEMPERATURE,
     ) -> None:  # fmt: skip
         if activation not in ACTIVATIONS:
             raise ScenarioError(f"network.activation: got {activation!r}; allowed are {', '.join(ACTIVATIONS)}.")
@@ -203,13 +227,15 @@ class Chip:
         self.n_sample = n_sample
         self.activation = ACTIVATIONS[activation]
         self._workers = Workers(threads)
-        self._held: tuple[object, ...] | None = None
         self._signed_hidden = activation == "sign"
-        full_scale = arrays.adc_range * arrays.tile_wordlines
-        back_scale = arrays.adc_range * arrays.tile_bitlines
-        converters = Converter.uniform(arrays.adc_bits, full_scale), Converter.uniform(arrays.adc_bits, back_scale)
         self._layers = [
-            _Layer(SynapseArray((n_in, n_out), synapses, seeds, k, initial_lam), *converters, n_sample)
+            _Layer(
+                SynapseArray((n_in, n_out), synapses, seeds, k, initial_lam, arrays.tile_wordlines, temperature),
+                # Full scale is what the lines in use can add up to: a layer may be narrower than a tile.
+                Converter.uniform(arrays.adc_bits, arrays.adc_range * min(n_in, arrays.tile_wordlines)),
+                Converter.uniform(arrays.adc_bits, arrays.adc_range * min(n_out, arrays.tile_bitlines)),
+                n_sample,
+            )
             for k, (n_in, n_out) in enumerate(zip(self.sizes[:-1], self.sizes[1:], strict=True))
         ]
         self._relaxed_keys = [stream_key(seeds.noise, Purpose.RELAXED_SAMPLE, k) for k in range(len(self._layers))]
@@ -225,7 +251,9 @@ class Chip:
         """Return the number of planes a hidden layer's activations take."""
         return 2 if self._signed_hidden and self.arrays.inputs == "bit_serial" else 1
 
-    def infer(self, example: Encoded, event: int, now: float, *, fresh: bool = True) -> FloatArray:
+    def infer(
+        self, example: Encoded, event: int, now: float, *, fresh: bool = True, probe: bool = False
+    ) -> FloatArray:
         """Send one example through all samples.
 
         Parameters
@@ -237,6 +265,8 @@ class Chip:
             Simulated time in seconds.
         fresh : bool
             Draw weights for this query; False uses those that are there.
+        probe : bool
+            Measure without touching: no device advances in time or is disturbed. For evaluation.
 
         Returns
         -------
@@ -245,15 +275,10 @@ class Chip:
         """
         planes, plane_weight, x = example.planes, example.plane_weight, example.x
         last = len(self._layers) - 1
-        held = (event, example, *(layer.synapses.version for layer in self._layers))
-        if fresh and held == self._held:
-            return self._layers[-1].normal
-        self._held = held if fresh else None
         for k, layer in enumerate(self._layers):
             layer.planes, layer.plane_weight, layer.x = planes, plane_weight, x
             if fresh:
-                layer.synapses.read(event, now)
-                layer.draw(event, planes.shape[1])
+                layer.draw(event, now, planes.shape[1], probe=probe)
             self._multiply(layer, planes, plane_weight)
             normalise(layer.y, layer.normal, layer.inverse_deviation)
             if k < last:
@@ -277,8 +302,9 @@ class Chip:
         self._workers.split(n_sample, part)
 
     def learn(
-        self, example: Encoded, label: int, event: int, now: float, rule: LearningRule, gradient: str
-    ) -> LearnResult:
+        self, example: Encoded, label: int, event: int, now: float, rule: LearningRule, gradient: str,
+        *, held: bool = False,
+    ) -> LearnResult:  # fmt: skip
         """Learn one labelled example: forward pass, backward pass, update of every layer.
 
         Parameters
@@ -289,11 +315,14 @@ class Chip:
         rule : LearningRule
         gradient : {"relaxed", "hard"}
             Relaxed weights belong to ideal hardware: binary cells can only do the hard gradient.
+        held : bool
+            The last call was `infer` of this example and event, and the cells still hold its samples: the hard gradient
+            needs no forward pass.
         """
         relaxed = gradient == "relaxed"
         if relaxed:
             self._relaxed_pass(example.x, event)
-        else:
+        elif not held:
             self.infer(example, event, now)
         top = self._layers[-1]
         loss = loss_gradient(top.normal, label, top.delta)
@@ -303,7 +332,7 @@ class Chip:
             self._gradient(layer, relaxed, rule.epsilon)
             if k > 0:
                 below = self._layers[k - 1]
-                self._backward_read(layer, event, relaxed)
+                self._backward_read(layer, event, now, relaxed)
                 activate_backward(layer.back, below.normal, self.activation, below.delta)
         if all(all_zero(layer.gradient.reshape(-1)) for layer in self._layers):
             return LearnResult(loss, False, ())
@@ -315,7 +344,8 @@ class Chip:
             self._workers.split(layer.request.size, asks)
             done.append(
                 layer.synapses.program_request(
-                    layer.request, event, now, self.arrays.write_columns, self.arrays.tile_bitlines
+                    layer.request, event, now, self.arrays.tile_wordlines, self.arrays.tile_bitlines,
+                    self.arrays.write_columns,
                 )
             )
         return LearnResult(loss, True, tuple(done))
@@ -350,7 +380,7 @@ class Chip:
                 activate(layer.normal, self.activation, layer.h)
                 x = layer.h
 
-    def _backward_read(self, layer: _Layer, event: int, relaxed: bool) -> None:
+    def _backward_read(self, layer: _Layer, event: int, now: float, relaxed: bool) -> None:
         """Read the layer's array transposed: gradient with respect to its inputs, into `layer.back`."""
         if relaxed:
             key = event_key(self._relaxed_keys[layer.synapses.layer], event)
@@ -360,7 +390,7 @@ class Chip:
         weights = layer.weights
         if layer.per_look:
             weights = np.empty((self.n_sample * planes.shape[1], *layer.synapses.shape), np.int8)
-            layer.synapses.sample(event, weights, stream=1)
+            layer.look(event, now, weights, stream=1)
         layer.backward_planes, layer.backward_weights = planes, weights
         transposed_product(
             planes, weight, weights, layer.synapses.value_middle, layer.synapses.value_gain,
@@ -375,14 +405,14 @@ class Chip:
     def backward_reads(self) -> Reads:
         """Return what the backward reads of the last `learn` drove; the first layer is not read backwards."""
         passes = [(layer.backward_planes, layer.backward_weights) for layer in self._layers]
-        reads = self._reads(passes, transposed=True)
-        reads.drives[0], reads.conductance[0] = 0, 0.0
-        return reads
+        return self._reads(passes, transposed=True)
 
     def _reads(self, passes: list[tuple[FloatArray, npt.NDArray[np.int8]]], transposed: bool) -> Reads:
         drives = np.zeros(len(passes), np.int64)
         conductance = np.zeros(len(passes))
         for k, ((planes, weights), layer) in enumerate(zip(passes, self._layers, strict=True)):
+            if transposed and k == 0:
+                continue
             n, square = driven_lines(planes)
             if planes.shape[0] == 1:
                 n, square = n * self.n_sample, square * self.n_sample

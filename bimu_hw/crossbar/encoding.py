@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.devices import Grid
+from bimu_hw.devices import ROOM_TEMPERATURE, Grid
 from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels import jit
 
@@ -17,8 +17,17 @@ FloatArray = npt.NDArray[np.float32]
 EXACT_STEP = 2.0**-90
 
 
-def level_grid(n_levels: int, lam_max: float) -> Grid:
+def level_grid(n_levels: int, lam_max: float, n_bitlines: int = 1, temperature: float = ROOM_TEMPERATURE) -> Grid:
     """Return the grid of `n_levels` levels spread evenly over [-lam_max, lam_max]; 0 levels: continuous, unbounded.
+
+    Parameters
+    ----------
+    n_levels : int
+    lam_max : float
+    n_bitlines : int
+        Bit lines of the layer.
+    temperature : float
+        Kelvin.
 
     Raises
     ------
@@ -26,10 +35,10 @@ def level_grid(n_levels: int, lam_max: float) -> Grid:
         If there is just one level.
     """
     if n_levels == 0:
-        return Grid(level_max=float("inf"), step=1.0, quantum=EXACT_STEP)
+        return Grid(float("inf"), 1.0, EXACT_STEP, n_bitlines, temperature)
     if n_levels == 1:
         raise ScenarioError("device, n_levels: got 1; a storage element has at least 2 levels (0: continuous).")
-    return Grid(level_max=(n_levels - 1) / 2.0, step=2.0 * lam_max / (n_levels - 1), quantum=1.0)
+    return Grid((n_levels - 1) / 2.0, 2.0 * lam_max / (n_levels - 1), 1.0, n_bitlines, temperature)
 
 
 @dataclass(frozen=True)
@@ -38,25 +47,34 @@ class Converter:
 
     Attributes
     ----------
-    step, code_min, code_max : float32
-        A column sum v becomes step * clip(round(v / step), code_min, code_max).
+    step, shift, code_min, code_max : float32
+        A column sum v becomes step * clip(round(v / step - shift) + shift, code_min, code_max).
     """
 
     step: np.float32
+    shift: np.float32
     code_min: np.float32
     code_max: np.float32
 
     @classmethod
     def uniform(cls, bits: int, full_scale: float) -> Converter:
-        """Return a converter of `bits` bits over [-full_scale, full_scale); 0 bits: exact."""
-        if bits == 0:
-            return cls(np.float32(EXACT_STEP), np.float32(-np.inf), np.float32(np.inf))
-        half = 2.0 ** (bits - 1)
-        return cls(np.float32(full_scale / half), np.float32(-half), np.float32(half - 1))
+        """Return a converter of `bits` bits over [-full_scale, full_scale].
 
-    def as_tuple(self) -> tuple[np.float32, np.float32, np.float32]:
-        """Return the three numbers as the kernels take them."""
-        return self.step, self.code_min, self.code_max
+        From 2 bits on one code is zero; 1 bit is a sense amplifier and says the sign, plus or minus half the full
+        scale. 0 bits: exact.
+        """
+        if bits == 0:
+            values = (EXACT_STEP, 0.0, -np.inf, np.inf)
+        elif bits == 1:
+            values = (full_scale, 0.5, -0.5, 0.5)
+        else:
+            half = 2.0 ** (bits - 1)
+            values = (full_scale / half, 0.0, -half, half - 1)
+        return cls(*(np.float32(value) for value in values))
+
+    def as_tuple(self) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+        """Return the four numbers as the kernels take them."""
+        return self.step, self.shift, self.code_min, self.code_max
 
 
 @jit
@@ -186,7 +204,7 @@ def gradient_planes(delta: FloatArray, bits: int) -> tuple[FloatArray, FloatArra
     ----------
     delta : float32[sample, unit]
     bits : int
-        0 sends delta as it is.
+        2 or more; 0 sends delta as it is.
 
     Returns
     -------
@@ -196,14 +214,15 @@ def gradient_planes(delta: FloatArray, bits: int) -> tuple[FloatArray, FloatArra
     n_sample = delta.shape[0]
     if bits == 0:
         return delta[:, None, :], np.ones((n_sample, 1), np.float32)
-    top = 2.0**bits - 1.0
+    # Codes 0 to 2 * half, an odd number, so that a zero gradient has a code of its own.
+    half = 2.0 ** (bits - 1) - 1.0
     largest = np.abs(delta).max(axis=1, keepdims=True).astype(np.float64)
     safe = np.where(largest > 0, largest, 1.0)
-    codes = np.rint((delta / safe + 1.0) * (0.5 * top)).astype(np.int64)
+    codes = (np.rint(delta / safe * half) + half).astype(np.int64)
     planes = np.ones((n_sample, bits + 1, delta.shape[1]), np.float32)
     for b in range(bits):
         planes[:, b + 1, :] = (codes >> b) & 1
     weight = np.empty((n_sample, bits + 1), np.float32)
     weight[:, :1] = -largest
-    weight[:, 1:] = (2.0 / top) * largest * 2.0 ** np.arange(bits)
+    weight[:, 1:] = largest / half * 2.0 ** np.arange(bits)
     return planes, weight

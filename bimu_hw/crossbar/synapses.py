@@ -1,12 +1,14 @@
 """The synapses of one layer: a storage element and a sampling element per cell.
 
 This is the one place where lam changes: `SynapseArray.program_request` turns what the rule asked for into pulses,
-the device model answers, and lam is read off the device again.
+the device model answers, and lam is read off the device again. Time and looking change it as well, for models that
+say so (`bimu_hw.devices`); evaluation and recording never do.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,13 @@ import numpy.typing as npt
 
 from bimu_hw.cards import Card
 from bimu_hw.crossbar.encoding import EXACT_STEP, level_grid
-from bimu_hw.devices import SamplerModel, StorageModel, get_model, new_state
+from bimu_hw.devices import ROOM_TEMPERATURE, SamplerModel, Site, StorageModel, get_model, new_state
 from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels import jit
 from bimu_hw.kernels.bits import fill_normal, fill_uniform, fold
 from bimu_hw.kernels.elementary import fill_tanh
 from bimu_hw.kernels.programming import (
+    accumulate,
     accumulate_residue,
     round_deterministic,
     round_stochastic,
@@ -41,6 +44,12 @@ def _fold(key, word):
 def event_key(base: np.uint64, event: int) -> np.uint64:
     """Return `stream_key(seed, purpose, layer, event)` from the key of the stream without the event."""
     return np.uint64(_fold(base, np.uint64(event)))
+
+
+@lru_cache(maxsize=8)
+def _all_cells(n: int) -> npt.NDArray[np.int32]:
+    """Return 0, 1, ... n - 1; shared by all arrays of that size."""
+    return np.arange(n, dtype=np.int32)
 
 
 @dataclass(frozen=True)
@@ -86,17 +95,13 @@ class Programming:
     ----------
     pulses_up, pulses_down : int
         Pulses sent, summed over cells.
-    operations : int
-        Row-wise write operations.
-    slots_up, slots_down : int
-        Pulse slots these operations took one after the other.
+    tiles : int64[tile, 3]
+        Row-wise write operations, pulse slots up and pulse slots down of each tile.
     """
 
     pulses_up: int
     pulses_down: int
-    operations: int
-    slots_up: int
-    slots_down: int
+    tiles: npt.NDArray[np.int64]
 
 
 class SynapseArray:
@@ -112,15 +117,21 @@ class SynapseArray:
         Index of the layer: part of every noise key.
     initial_lam : {"uniform", "zero"}
         Uniform in +-1/sqrt(n_in), or 0.
+    tile_wordlines : int, optional
+        Word lines per tile; all of them in one tile if not given.
+    temperature : float
+        Kelvin.
 
     Attributes
     ----------
     lam : float32[cell]
         Natural parameter that the device holds, read without noise.
-    mean : float32[cell]
-        tanh lam.
     residue : float32[cell]
-        Residue registers, in levels.
+        Residue registers, in levels; empty unless the policy is "residue".
+    keep_requests : bool
+        Whether to add up what is asked of lam, for a record; off until somebody sets it.
+    requested : float64[cell]
+        Sum of all asked changes of lam; empty until requests are kept. Nothing depends on it.
     look_interval : float
         Time between successive looks at the sampling elements in seconds; set by who knows time, infinite until then.
     version : int
@@ -128,8 +139,9 @@ class SynapseArray:
     """
 
     def __init__(
-        self, shape: tuple[int, int], spec: SynapseSpec, seeds: Seeds, layer: int, initial_lam: str = "uniform"
-    ) -> None:
+        self, shape: tuple[int, int], spec: SynapseSpec, seeds: Seeds, layer: int, initial_lam: str = "uniform",
+        tile_wordlines: int | None = None, temperature: float = ROOM_TEMPERATURE,
+    ) -> None:  # fmt: skip
         self.shape = shape
         self.spec = spec
         self.layer = layer
@@ -142,7 +154,8 @@ class SynapseArray:
         if spec.policy not in POLICIES:
             raise ScenarioError(f"device.programming: got {spec.policy!r}; allowed are {', '.join(POLICIES)}.")
         self.storage, self.sampler = storage, sampler
-        self.grid = level_grid(int(spec.storage.params["n_levels"].value), spec.lam_max)
+        self.grid = level_grid(int(spec.storage.params["n_levels"].value), spec.lam_max, shape[1], temperature)
+        self.site = Site(shape[1], tile_wordlines or shape[0], temperature)
         self.params: Any = storage.params(*(spec.storage.params[s.name].value for s in storage.specs))
         self.sampler_params: Any = sampler.params(*(spec.sampler.params[s.name].value for s in sampler.specs))
         self.state = new_state(storage, n)
@@ -151,15 +164,22 @@ class SynapseArray:
         self._register_step = 2.0**-bits if bits and self.grid.quantum == 1.0 else EXACT_STEP
         self._noisy = any(getattr(self.params, p, 0.0) != 0.0 for p in storage.noisy_reads)
 
+        nothing = np.zeros(0, np.float32)
         self.lam = np.zeros(n, np.float32)
-        self.mean = np.zeros(n, np.float32)
-        self.residue = np.zeros(n, np.float32)
-        self._level = np.zeros(n, np.float32)
-        self._seen = np.zeros(n, np.float32)
+        self.residue = np.zeros(n, np.float32) if spec.policy == "residue" else nothing
+        self.keep_requests = False
+        self.requested = np.zeros(0)
+        self._mean = nothing
+        self._mean_ready = False
+        self._seen = np.zeros(n, np.float32) if self._noisy else nothing
         self._cells = np.zeros(n, np.int32)
         self._counts = np.zeros(n, np.float32)
-        self._all = np.arange(n, dtype=np.int32)
-        self._relaxed_ready = False
+        self._all = _all_cells(n)
+        # Evaluation works on a copy of a sampling state that the next query would otherwise see.
+        self._copies = self._noisy or bool(sampler.remembers)
+        self._probe_state: Any = None
+        self._evolves = storage.advance is not None or sampler.advance is not None
+        self._time = 0.0
         self.look_interval = float("inf")
         self.version = 0
 
@@ -170,12 +190,15 @@ class SynapseArray:
         self._key_pulse = noise(Purpose.PULSE)
         self._key_rounding = noise(Purpose.ROUNDING)
         self._key_sample = noise(Purpose.WEIGHT_SAMPLE)
+        self._key_advance = noise(Purpose.ADVANCE)
+        self._key_disturb = noise(Purpose.DISTURB)
         storage.fabricate(
             self.state, self.params, self.grid, stream_key(seeds.fabrication, Purpose.FABRICATE_STORAGE, layer)
         )
         sampler.fabricate(
-            self.sampler_state, self.sampler_params, stream_key(seeds.fabrication, Purpose.FABRICATE_SAMPLER, layer)
-        )
+            self.sampler_state, self.sampler_params, self.site,
+            stream_key(seeds.fabrication, Purpose.FABRICATE_SAMPLER, layer),
+        )  # fmt: skip
         self.value_middle, self.value_gain = self._read_values(seeds)
         self._program_initial(initial_lam, noise(Purpose.INITIAL_LAM))
 
@@ -187,7 +210,11 @@ class SynapseArray:
         key = stream_key(seeds.fabrication, Purpose.FABRICATE_PERIPHERY, self.layer)
         error_on, error_off = np.empty(self.lam.size, np.float32), np.empty(self.lam.size, np.float32)
         fill_normal(event_key(key, 0), error_on)
-        fill_normal(event_key(key, 1), error_off)
+        if self.spec.columns == "reference":
+            # A device has one error, whichever state it is in; only a pair has two.
+            error_off[:] = error_on
+        else:
+            fill_normal(event_key(key, 1), error_off)
         if g_on <= g_off:
             raise ScenarioError(
                 f"device.sampler: {self.spec.sampler.name!r} has g_on = {g_on:g} S and g_off = {g_off:g} S; "
@@ -220,7 +247,7 @@ class SynapseArray:
             target = target.astype(np.float32)
         else:
             target = levels
-        self.storage.program(self.state, target, self.params, grid)
+        self.storage.program(self.state, target, self.params, grid, 0.0)
         if self.spec.policy == "residue":
             register = np.float32(self._register_step)
             self.residue[:] = np.rint((levels - target) / register) * register
@@ -230,50 +257,133 @@ class SynapseArray:
         self.storage.peek(self.state, cells, self.params, self.grid, now, self.lam)
         scale_levels(cells, np.float32(self.grid.step), self.lam)
         if not self._noisy:
-            self.sampler.bias(self.sampler_state, self.lam, cells, self.sampler_params)
-        self._relaxed_ready = False
+            self.sampler.bias(self.sampler_state, self.lam, cells, self.sampler_params, self.site, now)
+        self._mean_ready = False
         self.version += 1
 
     def mean_weight(self) -> FloatArray:
         """Return tanh lam, float32[wordline, bitline]; computed when asked for after a change."""
-        if not self._relaxed_ready:
-            fill_tanh(self.lam, self.mean)
-            self._relaxed_ready = True
-        return self.mean.reshape(self.shape)
+        if not self._mean_ready:
+            if not self._mean.size:
+                self._mean = np.empty_like(self.lam)
+            fill_tanh(self.lam, self._mean)
+            self._mean_ready = True
+        return self._mean.reshape(self.shape)
 
-    def read(self, event: int, now: float) -> None:
-        """Let the sampling elements take over the stored parameter for one query.
+    def advance(self, event: int, now: float) -> None:
+        """Let the devices evolve until `now`; nothing happens if they are there already.
 
-        Without read noise they follow the storage elements by themselves. With it, the storage is read once per
-        query, with noise of that query, and all samples of the query share the reading.
-        """
-        if self._noisy:
-            key = event_key(self._key_read, event)
-            self.storage.read(self.state, self.params, self.grid, key, now, self._seen)
-            scale_levels(self._all, np.float32(self.grid.step), self._seen)
-            self.sampler.bias(self.sampler_state, self._seen, self._all, self.sampler_params)
-
-    def sample(self, event: int, out: npt.NDArray[np.int8], stream: int = 0) -> None:
-        """Draw weights for one query.
+        `read` and `program_request` do this first. The sampling elements evolve under the bias they had, then take
+        over the new lam.
 
         Parameters
         ----------
         event : int
             Index of the query.
+        now : float
+            Simulated time in seconds.
+        """
+        since = self._time
+        if not self._evolves or now <= since:
+            return
+        # One event may see several intervals; the second at which one begins tells it from all others.
+        key = event_key(event_key(self._key_advance, event), int(np.float64(since).view(np.uint64)))
+        self._time = now
+        if self.sampler.advance is not None:
+            self.sampler.advance(
+                self.sampler_state, self.sampler_params, self.site, event_key(key, 1), since, now
+            )
+        if self.storage.advance is not None:
+            self.storage.advance(self.state, self.params, self.grid, event_key(key, 0), since, now)
+            self._refresh(self._all, now)
+
+    def read(self, event: int, now: float, sample: int = 0, probe: bool = False) -> None:
+        """Let the sampling elements take over the stored parameter.
+
+        Without read noise they follow the storage elements by themselves. With it, the storage is read with noise of
+        its own: once per query, shared by all samples of the query, or once per sample where the sampling element says
+        so (`store_reads`).
+
+        Parameters
+        ----------
+        event : int
+            Index of the query.
+        now : float
+            Simulated time in seconds.
+        sample : int
+            Which Monte Carlo sample the reading is for; tells readings apart only if `reads_per_sample`.
+        probe : bool
+            For evaluation: the devices neither advance nor is anything of them changed.
+        """
+        if not probe:
+            self.advance(event, now)
+        state = self._sampling(probe, fresh=sample == 0)
+        if self._noisy:
+            key = event_key(self._key_read, event)
+            if self.reads_per_sample:
+                key = event_key(key, sample)
+            self.storage.read(self.state, self.params, self.grid, key, now, self._seen)
+            scale_levels(self._all, np.float32(self.grid.step), self._seen)
+            self.sampler.bias(state, self._seen, self._all, self.sampler_params, self.site, now)
+
+    @property
+    def reads_per_sample(self) -> bool:
+        """Whether every Monte Carlo sample needs a reading of the store of its own."""
+        return self._noisy and self.sampler.store_reads == "sample"
+
+    def _sampling(self, probe: bool, fresh: bool = False) -> Any:
+        """Return the sampling state to work on; for a probe a copy where the next query would see the difference."""
+        if not (probe and self._copies):
+            return self.sampler_state
+        if self._probe_state is None:
+            self._probe_state, fresh = new_state(self.sampler, self.lam.size), True
+        if fresh:
+            for mine, theirs in zip(self._probe_state, self.sampler_state, strict=True):
+                mine[...] = theirs
+        return self._probe_state
+
+    def sample(
+        self, event: int, now: float, out: npt.NDArray[np.int8], first: int = 0, stream: int = 0, probe: bool = False
+    ) -> None:
+        """Draw weights for one query; `read` comes before.
+
+        Parameters
+        ----------
+        event : int
+            Index of the query.
+        now : float
+            Simulated time in seconds at which the query began.
         out : int8[look, wordline, bitline]
             *Mutated*.
+        first : int
+            Index of the first of these looks among those of the query.
         stream : int
             0 for the forward looks, 1 for looks of the backward read.
+        probe : bool
+            As in `read`.
         """
         key = event_key(self._key_sample, event)
         if stream:
             key = event_key(key, 2**63 + stream)
+        n_looks = out.shape[0]
         self.sampler.sample(
-            self.sampler_state, self.sampler_params, key, self.look_interval, out.reshape(out.shape[0], -1)
-        )
+            self._sampling(probe), self.sampler_params, self.site, key, first, self.look_interval, now,
+            out.reshape(n_looks, -1),
+        )  # fmt: skip
+        if self.storage.disturb is not None and not probe:
+            self._disturb(event, now, n_looks, stream, first)
+
+    def _disturb(self, event: int, now: float, n_looks: int, *words: int) -> None:
+        """Let the storage elements feel `n_looks` looks."""
+        assert self.storage.disturb is not None
+        key = event_key(self._key_disturb, event)
+        for word in (int(np.float64(now).view(np.uint64)), *words):
+            key = event_key(key, word)
+        self.storage.disturb(self.state, self.params, self.grid, key, n_looks, now)
+        self._refresh(self._all, now)
 
     def program_request(
-        self, request: FloatArray, event: int, now: float, write_columns: int, tile_bitlines: int
+        self, request: FloatArray, event: int, now: float, tile_wordlines: int, tile_bitlines: int, write_columns: int
     ) -> Programming:
         """Turn the asked change of lam into pulses and send them.
 
@@ -285,9 +395,14 @@ class SynapseArray:
             Index of the query that is learned.
         now : float
             Simulated time in seconds.
-        write_columns, tile_bitlines : int
-            Columns written together, and bit lines per tile.
+        tile_wordlines, tile_bitlines, write_columns : int
+            Size of a tile, and columns written together.
         """
+        self.advance(event, now)
+        if self.keep_requests:
+            if not self.requested.size:
+                self.requested = np.zeros(self.lam.size)
+            accumulate(request, self.requested)
         grid = self.grid
         f = np.float32
         inverse_step, quantum = f(1.0 / grid.step), f(grid.quantum)
@@ -301,30 +416,39 @@ class SynapseArray:
         cells, counts = (self._cells[:n], self._counts[:n]) if n < request.size else (self._all, request)
         self.storage.pulse(self.state, cells, counts, self.params, grid, event_key(self._key_pulse, event), now)
         self._refresh(cells, now)
-        return Programming(
-            *write_operations(cells, counts, grid.quantum == 1.0, self.shape[1], tile_bitlines, write_columns)
+        n_tiles = -(-self.shape[0] // tile_wordlines) * -(-self.shape[1] // tile_bitlines)
+        tiles = np.empty((n_tiles, 3), np.int64)
+        up, down = write_operations(
+            cells, counts, grid.quantum == 1.0, self.shape[1], tile_wordlines, tile_bitlines, write_columns, tiles
         )
+        return Programming(up, down, tiles)
 
     def snapshot(self, now: float) -> dict[str, npt.NDArray[np.generic]]:
         """Return what a record keeps of this layer; changes nothing.
+
+        The devices do not advance: what is seen is what the state of the last query or update says about `now`.
 
         Returns
         -------
         dict
             ``level`` (counted from 0 on a grid of finite levels), ``lam``, ``conductance`` ([..., device] for a
-            pair), the model's recorded variables, ``pulse_count`` and ``fault``, each [wordline, bitline].
+            pair), ``requested``, the model's recorded variables, ``pulse_count`` and ``fault``, each
+            [wordline, bitline].
         """
-        self.storage.peek(self.state, self._all, self.params, self.grid, now, self._level)
+        level = np.zeros(self.lam.size, np.float32)
+        self.storage.peek(self.state, self._all, self.params, self.grid, now, level)
         offset = self.grid.level_max if self.grid.quantum == 1.0 else 0.0
         n_devices = self.storage.n_devices
         conductance = np.zeros((self.lam.size, n_devices), np.float32)
-        self.storage.conductance(self.state, self.params, self.grid, conductance)
+        self.storage.conductance(self.state, self.params, self.grid, now, conductance)
+        requested = self.requested.copy() if self.requested.size else np.zeros(self.lam.size)
         out: dict[str, npt.NDArray[np.generic]] = {
-            "level": (self._level + np.float32(offset)).reshape(self.shape),
-            "lam": self.lam.reshape(self.shape).copy(),
+            "level": (level + np.float32(offset)).reshape(self.shape),
+            "lam": (level * np.float32(self.grid.step)).reshape(self.shape),
             "conductance": conductance.reshape(*self.shape, n_devices)
             if n_devices > 1
             else conductance.reshape(self.shape),
+            "requested": requested.reshape(self.shape),
         }
         for variable in self.storage.variables:
             if variable.recorded or variable.name in ("pulse_count", "fault"):

@@ -1,7 +1,7 @@
 """Binary in-memory matrix-vector products, tile by tile, with converters.
 
 Everything is in weight units: the current of one cell of weight +1 at unit input is +1, of weight -1 is -1. The
-tile's conductances and read voltage turn these units into amperes (`bimu_hw.crossbar.tile`), the converter works on
+tile's conductances and read voltage turn these units into amperes (`bimu_hw.crossbar.chip`), the converter works on
 them as they are.
 
 Inputs come as planes: x = sum over planes of plane_weight * plane. A bit-serial input has one plane per bit and, if
@@ -22,9 +22,9 @@ _F = np.float32
 
 
 @inline
-def convert(value, step, code_min, code_max):
-    """Convert a column sum: round to a multiple of `step`, codes clipped to [code_min, code_max]."""
-    code = np.rint(value / step)
+def convert(value, step, shift, code_min, code_max):
+    """Convert a column sum: round v / step - shift to a whole number, add the shift, clip, and scale back."""
+    code = np.rint(value / step - shift) + shift
     return min(max(code, code_min), code_max) * step
 
 
@@ -43,7 +43,7 @@ def forward_product(planes, plane_weight, weights, middle, gain, tile_rows, conv
         A cell contributes middle + gain * weight; 0 and 1 without spread.
     tile_rows : int
         Word lines per tile.
-    converter : (float32 step, float32 code_min, float32 code_max)
+    converter : (float32 step, float32 shift, float32 code_min, float32 code_max)
     partial : float32[sample, plane, bitline]
         Work space.
     out : float32[sample, bitline]
@@ -56,7 +56,7 @@ def forward_product(planes, plane_weight, weights, middle, gain, tile_rows, conv
     own_row = np.int64(planes.shape[0] != 1)
     looks = weights.shape[0] // n_sample
     own_look = np.int64(looks > 1)
-    step, code_min, code_max = converter
+    step, shift, code_min, code_max = converter
     out[:] = _F(0.0)
     for start in range(0, n_in, tile_rows):
         partial[:] = _F(0.0)
@@ -85,7 +85,7 @@ def forward_product(planes, plane_weight, weights, middle, gain, tile_rows, conv
                 acc = partial[s, p]
                 scale = plane_weight[p]
                 for j in range(n_out):
-                    y[j] += scale * convert(acc[j], step, code_min, code_max)
+                    y[j] += scale * convert(acc[j], step, shift, code_min, code_max)
 
 
 @jit
@@ -102,7 +102,7 @@ def transposed_product(planes, plane_weight, weights, middle, gain, tile_columns
     middle, gain : float32[wordline, bitline]
     tile_columns : int
         Bit lines per tile.
-    converter : (float32 step, float32 code_min, float32 code_max)
+    converter : (float32 step, float32 shift, float32 code_min, float32 code_max)
     partial : float32[plane]
         Work space.
     out : float32[sample, wordline]
@@ -112,7 +112,7 @@ def transposed_product(planes, plane_weight, weights, middle, gain, tile_columns
     n_plane = planes.shape[1]
     n_out = gain.shape[1]
     per_look = weights.shape[0] != n_sample
-    step, code_min, code_max = converter
+    step, shift, code_min, code_max = converter
     for s in range(n_sample):
         for i in range(n_in):
             total = _F(0.0)
@@ -125,7 +125,7 @@ def transposed_product(planes, plane_weight, weights, middle, gain, tile_columns
                         acc += planes[s, p, j] * (middle[i, j] + gain[i, j] * _F(wi[j]))
                     partial[p] = acc
                 for p in range(n_plane):
-                    total += plane_weight[s, p] * convert(partial[p], step, code_min, code_max)
+                    total += plane_weight[s, p] * convert(partial[p], step, shift, code_min, code_max)
             out[s, i] = total
 
 

@@ -126,13 +126,13 @@ def scale_levels(cells, step, lam):
 
 
 @jit
-def write_operations(cells, counts, whole, n_bitlines, tile_bitlines, write_columns):
-    """Count the pulses of a list, the row-wise write operations that send them, and the pulse slots these take.
+def write_operations(cells, counts, whole, n_bitlines, tile_wordlines, tile_bitlines, write_columns, tiles):
+    """Count the pulses of a list, and per tile the row-wise write operations and the pulse slots they take.
 
     Cells of one word line whose bit lines lie in the same group of `write_columns` neighbours of one tile are written
-    together: first all that go up, as many slots as the largest count among them, then all that go down. Groups
-    follow each other. On a continuous element every change is one pulse, whatever its size, and an operation takes one
-    slot for both directions, counted as up.
+    together: first all that go up, as many slots as the largest count among them, then all that go down. Groups of one
+    tile follow each other, tiles work side by side. On a continuous element every change is one pulse, whatever its
+    size, and an operation takes one slot for both directions, counted as up.
 
     Parameters
     ----------
@@ -141,33 +141,31 @@ def write_operations(cells, counts, whole, n_bitlines, tile_bitlines, write_colu
     counts : float32[n]
     whole : bool
         Whether counts are whole numbers of pulses.
-    n_bitlines, tile_bitlines, write_columns : int
+    n_bitlines, tile_wordlines, tile_bitlines, write_columns : int
+    tiles : int64[tile, 3]
+        Write operations, pulse slots up, pulse slots down of each tile, row of tiles by row of tiles. *Mutates*
+        `tiles`.
 
     Returns
     -------
     tuple of int
-        Pulses up, pulses down, write operations, pulse slots up, pulse slots down.
+        Pulses up, pulses down.
     """
     pulses_up = np.int64(0)
     pulses_down = np.int64(0)
-    operations = np.int64(0)
-    slots_up = np.int64(0)
-    slots_down = np.int64(0)
-    n = 0
+    column_tiles = -(-n_bitlines // tile_bitlines)
+    tiles[:] = 0
     if not whole:
         for k in range(counts.size):
             pulses_up += counts[k] > _F(0.0)
         pulses_down = np.int64(counts.size) - pulses_up
-        if counts.size > 0 and counts.size % n_bitlines == 0 and cells[counts.size - 1] == counts.size - 1:
-            # Whole rows, the common case: the number of groups is known.
-            full, rest = n_bitlines // tile_bitlines, n_bitlines % tile_bitlines
-            groups = full * -(-tile_bitlines // write_columns) + -(-rest // write_columns)
-            operations = np.int64(counts.size // n_bitlines) * groups
-            return pulses_up, pulses_down, operations, operations, np.int64(0)
+    n = 0
     while n < cells.size:
         cell = np.int64(cells[n])
-        row_start = cell - cell % n_bitlines
-        tile_start = row_start + ((cell - row_start) // tile_bitlines) * tile_bitlines
+        row = cell // n_bitlines
+        row_start = row * n_bitlines
+        column_tile = (cell - row_start) // tile_bitlines
+        tile_start = row_start + column_tile * tile_bitlines
         group_end = tile_start + ((cell - tile_start) // write_columns + 1) * write_columns
         group_end = min(group_end, tile_start + tile_bitlines, row_start + n_bitlines)
         # An unbroken run, as in dense updates, is found without a search: the list is ascending and unique.
@@ -176,7 +174,8 @@ def write_operations(cells, counts, whole, n_bitlines, tile_bitlines, write_colu
             stop = n + 1
             while stop < cells.size and cells[stop] < group_end:
                 stop += 1
-        operations += 1
+        tile = (row // tile_wordlines) * column_tiles + column_tile
+        tiles[tile, 0] += 1
         if whole:
             up, down, sum_up, sum_down = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
             for k in range(n, stop):
@@ -186,11 +185,18 @@ def write_operations(cells, counts, whole, n_bitlines, tile_bitlines, write_colu
                 down = max(down, pulses * (np.int32(1) - is_up))
                 sum_up += pulses * is_up
                 sum_down += pulses * (np.int32(1) - is_up)
-            slots_up += up
-            slots_down += down
+            tiles[tile, 1] += up
+            tiles[tile, 2] += down
             pulses_up += sum_up
             pulses_down += sum_down
         else:
-            slots_up += 1
+            tiles[tile, 1] += 1
         n = stop
-    return pulses_up, pulses_down, operations, slots_up, slots_down
+    return pulses_up, pulses_down
+
+
+@jit
+def accumulate(request, total):
+    """Add every request (float32[cell]) to its running total (float64[cell]). *Mutates* `total`."""
+    for c in range(request.size):
+        total[c] += request[c]

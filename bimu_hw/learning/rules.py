@@ -33,6 +33,8 @@ class Bimu:
 
     #: Multiply-accumulates and functions (exponential, division) per synapse and update, for the account.
     operations = (9, 3)
+    #: Bits per synapse that the rule keeps for itself.
+    memory_bits = 0
     #: What the relaxed gradient adds to 1 - w**2.
     epsilon = 0.0
 
@@ -65,6 +67,7 @@ class BayesBinn:
     lam_prior: list[FloatArray] = field(default_factory=list, repr=False)
 
     operations = (4, 2)
+    memory_bits = 32
     epsilon = 1e-7
 
     def request(

@@ -145,6 +145,7 @@ VARIABLES = (
     Var("plasticity", _L, _CELL, "float32", "1", "variance of the binary weight, sech(lam)**2"),
     Var("conductance", _L, (*_CELL, "device"), "float32", "S", "conductance of each storage device"),
     Var("pulse_count", _L, (*_CELL, "device"), "int32", "1", "programming pulses received since fabrication"),
+    Var("requested", _L, _CELL, "float64", "1", "sum of all changes of lam that the rule has asked for"),
     Var("fault", _L, (*_CELL, "device"), "int8", "1", "fault of the cell or device", flags=dict(FAULTS)),
 
     Var("trained_task", _T, ("trained_task",), "int64", "1", "last task trained on", coord=True),

@@ -36,7 +36,7 @@ def summarise(tree: xr.DataTree, facts: dict[str, Any]) -> dict[str, Any]:
     tree : xarray.DataTree
         The record.
     facts : dict
-        ``title``, ``latency_s`` (p50 and p99) and ``assumed_energy_fraction``.
+        ``title``, ``latency_s`` (p50 and p99), ``area_m2`` (total and by component) and ``assumed_energy_fraction``.
 
     Returns
     -------
@@ -75,6 +75,7 @@ def summarise(tree: xr.DataTree, facts: dict[str, Any]) -> dict[str, Any]:
         "energy_total_J": float(total.sum()),
         "assumed_energy_fraction": facts["assumed_energy_fraction"],
         "latency_s": facts["latency_s"],
+        "area_m2": facts["area_m2"],
         "duration_s": int(resources["duration_ticks"]) * 1e-12,
         "events": int(resources["event_count"]),
         **_freezing(tree),
@@ -132,6 +133,7 @@ def format_summary(summary: dict[str, Any]) -> str:
         ("energy that rests on assumed values", percent(summary["assumed_energy_fraction"])),
         ("latency, median / 99th percentile",
          f"{format_quantity(latency['p50'], 's')} / {format_quantity(latency['p99'], 's')}"),
+        ("area of cells, converters and periphery", f"{summary['area_m2']['total'] * 1e6:.3g} mm\u00b2"),
         ("simulated time", format_quantity(summary["duration_s"], "s")),
         ("plasticity, mean sech\u00b2(lam)", f"{summary['plasticity_mean']:.3f}"),
         ("saturated synapses, |lam| > 2.5", percent(summary["saturated_fraction"])),

@@ -1,10 +1,12 @@
-"""What the keys of a scenario mean together: no key without effect, no contradiction, dependent defaults filled in."""
+"""What the keys of a scenario mean together: no key without effect, no contradiction, nothing left open."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bimu_hw.cards import Card, neutral_values
 from bimu_hw.devices import DeviceModel
@@ -13,7 +15,7 @@ from bimu_hw.learning.data import DATASET_NAMES
 from bimu_hw.learning.policies import POLICY_PARAMETERS
 from bimu_hw.presets import PRESETS, RULE_PARAMETERS
 from bimu_hw.scenario.cards import LoadedCards
-from bimu_hw.scenario.reading import Dotted, Source
+from bimu_hw.scenario.reading import Dotted, Source, example_of
 from bimu_hw.scenario.tables import ScenarioFile
 
 #: A key and what is wrong with it.
@@ -37,9 +39,11 @@ class Condition:
     applies : callable
         Takes the scenario and the number of levels of its storage element.
     reason : str
-        Why it has none otherwise; ``{file}`` is the scenario.
+        Why it has none otherwise; ``{file}`` is the scenario, ``{levels}`` the levels of its storage element in words.
     needed_by : str
         What needs a value where the key applies; empty where the key can be omitted.
+    idle : object
+        What the rest of the package gets where the key does not apply and None would be no value of its type.
     """
 
     table: str
@@ -47,6 +51,7 @@ class Condition:
     applies: Callable[[ScenarioFile, int], bool]
     reason: str
     needed_by: str = ""
+    idle: Any = None
 
 
 def _policy_uses(key: str) -> Callable[[ScenarioFile, int], bool]:
@@ -79,12 +84,14 @@ CONDITIONS = (
         "only hidden layers have an activation, and there is none",
     ),
     Condition(
-        "device", "residue_bits", lambda file, n_levels: file.device.programming == "residue",
-        "device.programming = \"{file.device.programming}\" keeps no residue",
+        "device", "residue_bits", lambda file, n_levels: file.device.programming == "residue" and n_levels > 0,
+        "only device.programming = \"residue\" on finite levels keeps a residue, and here it is "
+        "\"{file.device.programming}\" on {levels}", needed_by="device.programming = \"residue\" on {levels}", idle=0,
     ),
     Condition(
         "device", "lam_max", lambda file, n_levels: n_levels > 0,
         "it places the outermost level, and the storage element is continuous",
+        needed_by="a storage element of {levels}", idle=math.inf,
     ),
     Condition(
         "crossbar", "input_bits", lambda file, n_levels: file.crossbar.inputs == "bit_serial",
@@ -92,18 +99,20 @@ CONDITIONS = (
     ),
     Condition(
         "crossbar", "adc_range", lambda file, n_levels: file.crossbar.adc_bits > 0,
-        "an exact converter (adc_bits = 0) has no range",
+        "an exact converter (adc_bits = 0) has no range", needed_by="crossbar.adc_bits = {file.crossbar.adc_bits}",
+        idle=1.0,
     ),
     Condition(
         "crossbar", "gradient_bits", lambda file, n_levels: _reads_backwards(file),
-        "only the hard gradient of a network with hidden layers is driven back through an array",
+        "only the hard gradient of a network with hidden layers and bit_serial inputs is driven back in bits",
+        needed_by="the backward read of a hidden layer with bit_serial inputs", idle=0,
     ),
     *(
         Condition(
             "accelerator", key, lambda file, n_levels: file.accelerator.arrivals != "back_to_back",
-            f"{_ARRIVALS} lets examples arrive as fast as they are served", needed_by=_ARRIVALS,
+            f"{_ARRIVALS} lets examples arrive as fast as they are served", needed_by=_ARRIVALS, idle=idle,
         )
-        for key in ("rate", "queue")
+        for key, idle in (("rate", None), ("queue", 1))
     ),
     Condition(
         "record", "snapshots", lambda file, n_levels: file.record.state,
@@ -113,7 +122,12 @@ CONDITIONS = (
 
 
 def _reads_backwards(file: ScenarioFile) -> bool:
-    return bool(file.network.hidden) and file.learning.gradient == "hard"
+    hard = bool(file.network.hidden) and file.learning.gradient == "hard"
+    return hard and file.crossbar.inputs == "bit_serial"
+
+
+def _in_words(n_levels: int) -> str:
+    return f"{n_levels} levels" if n_levels else "continuous levels"
 
 
 def idle_keys(file: ScenarioFile, n_levels: int) -> Iterator[tuple[str, str]]:
@@ -124,7 +138,7 @@ def idle_keys(file: ScenarioFile, n_levels: int) -> Iterator[tuple[str, str]]:
 
 
 def check_and_fill(file: ScenarioFile, cards: LoadedCards, folder: Path, source: Source) -> ScenarioFile:
-    """Return the scenario with presets and dependent defaults filled in.
+    """Return the scenario with its preset, and what follows from other keys, filled in.
 
     Raises
     ------
@@ -132,8 +146,11 @@ def check_and_fill(file: ScenarioFile, cards: LoadedCards, folder: Path, source:
         For the first problem, with the number of the others.
     """
     n_levels = int(cards.storage.params["n_levels"].value)
-    _raise_first([*_without_effect(file, n_levels, source), *_preset_problems(file)], source)
-    filled = _fill(file, cards)
+    # The gradient first: who asks for the wrong one would else be told to remove what the right one needs.
+    _raise_first(
+        [*_gradient_problems(file, cards), *_without_effect(file, n_levels, source), *_preset_problems(file)], source
+    )
+    filled = _fill(file, cards, n_levels)
     _raise_first([*_missing(filled, n_levels), *_contradictions(filled, cards, folder)], source)
     return filled
 
@@ -149,9 +166,19 @@ def _without_effect(file: ScenarioFile, n_levels: int, source: Source) -> Iterat
         given = condition.key in getattr(file, condition.table).model_fields_set
         if given and not condition.applies(file, n_levels):
             key = f"{condition.table}.{condition.key}"
+            reason = condition.reason.format(file=file, levels=_in_words(n_levels))
             # Who changed another key on the command line cannot edit the file for it.
             how = f" (on the command line: --set {key}=)" if source.overrides else ""
-            yield key, f"has no effect, because {condition.reason.format(file=file)}; remove it{how}."
+            yield key, f"has no effect, because {reason}; remove it{how}."
+
+
+def _gradient_problems(file: ScenarioFile, cards: LoadedCards) -> Iterator[Problem]:
+    faults = list(_not_ideal(file, cards)) if file.learning.gradient == "relaxed" else []
+    if faults:
+        yield "learning.gradient", (
+            "got \"relaxed\", which belongs to ideal hardware: binary in-memory cells can only do the hard "
+            f"gradient, and here {' and '.join(faults)}; write gradient = \"hard\"."
+        )
 
 
 def _preset_problems(file: ScenarioFile) -> Iterator[Problem]:
@@ -165,26 +192,18 @@ def _preset_problems(file: ScenarioFile) -> Iterator[Problem]:
         yield "learning.preset", f"{name!r} belongs to rule {PRESETS[name].rule!r}; for {rule!r} there are: {fitting}."
 
 
-def _fill(file: ScenarioFile, cards: LoadedCards) -> ScenarioFile:
-    learning, device, crossbar, accelerator = file.learning, file.device, file.crossbar, file.accelerator
-    if learning.preset is not None:
-        values = PRESETS[learning.preset].values
-        learning = learning.model_copy(update={k: v for k, v in values.items() if getattr(learning, k) is None})
-    if device.holds is None:
-        device = device.model_copy(update={"holds": cards.sampler_model.holds[0]})
-    bitlines = crossbar.tile_bitlines
-    if crossbar.columns_per_adc is None:
-        crossbar = crossbar.model_copy(update={"columns_per_adc": min(8, bitlines)})
-    if crossbar.gradient_bits is None:
-        bits = 8 if crossbar.inputs == "bit_serial" and _reads_backwards(file) else 0
-        crossbar = crossbar.model_copy(update={"gradient_bits": bits})
-    if accelerator.queue is None and accelerator.arrivals == "back_to_back":
-        accelerator = accelerator.model_copy(update={"queue": 1})
-    if accelerator.write_columns is None:
-        accelerator = accelerator.model_copy(update={"write_columns": min(32, bitlines)})
-    return file.model_copy(
-        update={"learning": learning, "device": device, "crossbar": crossbar, "accelerator": accelerator}
-    )
+def _fill(file: ScenarioFile, cards: LoadedCards, n_levels: int) -> ScenarioFile:
+    values: dict[str, dict[str, Any]] = {"learning": {}, "device": {}}
+    if file.learning.preset is not None:
+        preset = PRESETS[file.learning.preset].values
+        values["learning"] = {key: value for key, value in preset.items() if getattr(file.learning, key) is None}
+    if file.device.holds is None:
+        values["device"]["holds"] = cards.sampler_model.holds[0]
+    for condition in CONDITIONS:
+        if condition.idle is not None and not condition.applies(file, n_levels):
+            values.setdefault(condition.table, {})[condition.key] = condition.idle
+    tables = {name: getattr(file, name).model_copy(update=new) for name, new in values.items()}
+    return file.model_copy(update=tables)
 
 
 def _missing(file: ScenarioFile, n_levels: int) -> Iterator[Problem]:
@@ -192,11 +211,12 @@ def _missing(file: ScenarioFile, n_levels: int) -> Iterator[Problem]:
         table = getattr(file, condition.table)
         if condition.needed_by and condition.applies(file, n_levels) and getattr(table, condition.key) is None:
             meaning = type(table).model_fields[condition.key].description or ""
-            needed_by = condition.needed_by.format(file=file)
+            needed_by = condition.needed_by.format(file=file, levels=_in_words(n_levels))
+            example = example_of(type(table), condition.key)
             preset = ", or name a learning.preset" if condition.table == "learning" else ""
             yield (
                 f"{condition.table}.{condition.key}",
-                f"missing, and {needed_by} needs it ({meaning.rstrip('.')}); give it a value{preset}.",
+                f"missing, and {needed_by} needs it ({meaning.rstrip('.')}); give it a value{example}{preset}.",
             )
 
 
@@ -220,19 +240,17 @@ def _contradictions(file: ScenarioFile, cards: LoadedCards, folder: Path) -> Ite
     if file.device.holds not in holds:
         able = ", ".join(f'"{word}"' for word in holds)
         yield "device.holds", f"got {file.device.holds!r}; the sampling element {file.device.sampler!r} can do {able}."
+    elif file.device.holds == "read" and crossbar.columns == "differential":
+        yield "device.holds", (
+            "\"read\" lets the two cells of a pair run freely, so they are not each other's opposite as "
+            "crossbar.columns = \"differential\" needs; write columns = \"reference\" or holds = \"query\"."
+        )
     for key, value in (
         ("crossbar.columns_per_adc", crossbar.columns_per_adc),
         ("accelerator.write_columns", accelerator.write_columns),
     ):
         if value > crossbar.tile_bitlines:
             yield key, f"got {value}, but a tile has {crossbar.tile_bitlines} bit lines; allowed is up to that many."
-    if file.learning.gradient == "relaxed":
-        faults = list(_not_ideal(file, cards))
-        if faults:
-            yield "learning.gradient", (
-                "got \"relaxed\", which belongs to ideal hardware: binary in-memory cells can only do the hard "
-                f"gradient, and here {' and '.join(faults)}; write gradient = \"hard\"."
-            )
 
 
 def _not_ideal(file: ScenarioFile, cards: LoadedCards) -> Iterator[str]:
@@ -252,5 +270,6 @@ def _not_ideal(file: ScenarioFile, cards: LoadedCards) -> Iterator[str]:
         yield f"crossbar.inputs is {file.crossbar.inputs!r}, not 'analog'"
     if file.crossbar.adc_bits != 0:
         yield f"crossbar.adc_bits is {file.crossbar.adc_bits}, not 0"
-    if file.device.holds != "query":
-        yield f"device.holds is {file.device.holds!r}, not 'query'"
+    holds = file.device.holds or cards.sampler_model.holds[0]
+    if holds != "query":
+        yield f"device.holds is {holds!r}, not 'query'"

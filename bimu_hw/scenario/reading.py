@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -184,7 +185,7 @@ def _sentence(fault: ErrorDetails, model: type[BaseModel]) -> str:
     if kind == "extra_forbidden":
         return f"unknown key. {did_you_mean(key, parent.model_fields if parent else ())}"
     if kind == "missing":
-        return f"missing; give it a value{_description(parent, key)}."
+        return f"missing; give it a value{example_of(parent, key)}{_description(parent, key)}."
     if kind == "value_error":
         return str(context["error"]).removeprefix(f"{key}: ")
     if kind == "literal_error":
@@ -222,6 +223,12 @@ def _tables_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for part in get_args(annotation):
         yield from _tables_in(part)
+
+
+def example_of(table: type[BaseModel] | None, key: str) -> str:
+    """Return what ends a request for a key with an example of it; empty for a key that has none."""
+    info = table.model_fields.get(key) if table else None
+    return f", for example {key} = {json.dumps(info.examples[0])}" if info and info.examples else ""
 
 
 def _description(table: type[BaseModel] | None, key: str) -> str:

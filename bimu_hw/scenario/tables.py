@@ -1,7 +1,10 @@
 """The tables of a scenario file: one class per table, one field per key, each with its meaning and bounds.
 
-Only what a key means by itself is here; what keys mean together is checked in `bimu_hw.scenario.model`. The doc of a
-field is its description in the JSON schema that editors read.
+Only what a key means by itself is here; what keys mean together is checked in `bimu_hw.scenario.checks`. The doc of
+a field is its description in the JSON schema that editors read.
+
+A default is a convention, or a physical condition that its doc names; a value that a designer chooses has none, and
+has an example for the message that asks for it.
 """
 
 from __future__ import annotations
@@ -48,6 +51,10 @@ def _check_rate(hertz: float) -> str | None:
     return "allowed are rates from 1 uHz to 1 THz, one arrival per tick of the clock"
 
 
+def _check_temperature(kelvin: float) -> str | None:
+    return None if 4 <= kelvin <= 500 else "allowed are temperatures from 4 K to 500 K"
+
+
 def _check_snapshots(given: object) -> object:
     if given == "task" or (isinstance(given, int) and not isinstance(given, bool) and given >= 0):
         return given
@@ -64,6 +71,7 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Duration = Annotated[float, *_quantity("s", "1 ms", _check_duration)]
 Rate = Annotated[float, *_quantity("Hz", "10 kHz", _check_rate)]
+Temperature = Annotated[float, *_quantity("K", "300 K", _check_temperature)]
 Snapshots = Annotated[
     int | Literal["task"],
     BeforeValidator(_check_snapshots),
@@ -73,7 +81,7 @@ Overrides = Annotated[
     dict[str, Any],
     WithJsonSchema({"type": "object", "additionalProperties": {"type": ["number", "string"]}}),
 ]
-#: Defaults that depend on other keys; `bimu_hw.scenario.model` fills them before anyone sees the scenario.
+#: The value depends on other keys: `bimu_hw.scenario.checks` asks for it, or fills it, before anyone sees the scenario.
 _FILLED_LATER: Any = None
 
 
@@ -166,7 +174,7 @@ class Labels(Table):
     """Share of the labels aimed at, B (budgeted)."""
     gamma: Positive | None = None
     """Adaptation exponent (budgeted)."""
-    latency: Duration = 0.0
+    latency: Duration = Field("0 s", validate_default=True)
     """Time from the request to the label."""
 
 
@@ -181,10 +189,12 @@ class Device(Table):
     """How long a drawn weight stays; omitted: what the sampling element does by itself."""
     programming: Literal["deterministic", "stochastic", "residue"]
     """How a requested change becomes whole pulses."""
-    residue_bits: Annotated[int, Field(ge=0, le=32)] = 12
-    """Width of the digital residue of each cell; 0 for an unlimited float (residue)."""
-    lam_max: Positive = 4.0
+    residue_bits: Annotated[int, Field(ge=0, le=32)] = Field(_FILLED_LATER, examples=[12])
+    """Width of the digital residue of each cell; 0 for an unlimited float (residue, storage of finite levels)."""
+    lam_max: Positive = Field(_FILLED_LATER, examples=[4.0])
     """Natural parameter of the outermost level (storage of finite levels)."""
+    temperature: Temperature = Field("300 K", validate_default=True)
+    """Temperature of the devices; the values of a card hold at 300 K unless it says otherwise."""
     storage_params: Overrides = {}
     """Other values for numbers of the storage card: a plain number, or a text with a unit."""
     sampler_params: Overrides = {}
@@ -194,9 +204,9 @@ class Device(Table):
 class Crossbar(Table):
     """The tiles and their converters."""
 
-    tile_wordlines: Annotated[int, Field(ge=2, le=65536)] = 128
+    tile_wordlines: Annotated[int, Field(ge=2, le=65536, examples=[128])]
     """Word lines (inputs) of a tile."""
-    tile_bitlines: Annotated[int, Field(ge=2, le=65536)] = 128
+    tile_bitlines: Annotated[int, Field(ge=2, le=65536, examples=[128])]
     """Bit lines (outputs) of a tile."""
     columns: Literal["differential", "reference"]
     """How a signed sum is sensed: against a complementary column or against a shared reference."""
@@ -204,14 +214,14 @@ class Crossbar(Table):
     """How multi-bit inputs drive the word lines."""
     input_bits: Annotated[int, Field(ge=1, le=16)] | None = None
     """Bit planes of the first layer's inputs; omitted: what the data need (bit_serial)."""
-    adc_bits: Bits
+    adc_bits: Bits = Field(examples=[6])
     """Resolution of the converters; 0 for exact."""
-    adc_range: Annotated[float, Field(gt=0, le=1)] = 1.0
+    adc_range: Annotated[float, Field(gt=0, le=1)] = Field(_FILLED_LATER, examples=[0.5])
     """Range of the converters as a fraction of the full-scale column sum (adc_bits > 0)."""
-    columns_per_adc: Count = _FILLED_LATER
-    """Columns that share one converter; omitted: 8, or all columns of a narrower tile."""
-    gradient_bits: Bits = _FILLED_LATER
-    """Bits of the error that drives the backward read, 0 for unquantised; omitted: 8 (bit_serial)."""
+    columns_per_adc: Annotated[int, Field(ge=1, examples=[8])]
+    """Columns that share one converter."""
+    gradient_bits: Bits = Field(_FILLED_LATER, examples=[8])
+    """Bits of the error that drives the backward read; 0 for unquantised (bit_serial, hard, hidden layers)."""
 
 
 class Components(Table):
@@ -228,12 +238,12 @@ class Accelerator(Table):
 
     arrivals: Literal["periodic", "poisson", "back_to_back"]
     """When examples arrive."""
-    rate: Rate | None = None
-    """Mean arrival rate, for example "10 kHz" (periodic, poisson)."""
-    queue: Annotated[int, Field(ge=1, le=2**20)] = _FILLED_LATER
+    rate: Rate | None = Field(None, examples=["10 kHz"])
+    """Mean arrival rate (periodic, poisson)."""
+    queue: Annotated[int, Field(ge=1, le=2**20)] = Field(_FILLED_LATER, examples=[16])
     """Places of the input queue; an example that finds it full is dropped and counted (periodic, poisson)."""
-    write_columns: Count = _FILLED_LATER
-    """Columns of a row that are programmed at once; omitted: 32, or all columns of a narrower tile."""
+    write_columns: Annotated[int, Field(ge=1, examples=[32])]
+    """Columns of a row that are programmed at once."""
     power_gating: bool = False
     """Whether sampling elements are biased during inference only, rather than always."""
 

@@ -58,14 +58,9 @@ def declarations_are_consistent(model: DeviceModel, card: Card) -> None:
             f"the neutral value of {spec.name!r} lies outside its range.",
         )  # fmt: skip
         require(bool(spec.doc and spec.unit), model, card, f"{spec.name!r} has no doc or no unit.")
-    taken = {"level", "lam", "conductance"}
     for variable in model.variables:
         np.dtype(variable.dtype)
         require(bool(variable.long_name and variable.unit), model, card, f"{variable.name!r} has no name or unit.")
-        require(
-            not (variable.recorded and variable.name in taken), model, card,
-            f"a recorded variable may not be called {variable.name!r}: every snapshot has one.",
-        )  # fmt: skip
     for name, fact in {**card.params, **card.costs}.items():
         require(bool(np.isfinite(fact.value)), model, card, f"{name!r} is not finite.")
     for name, fact in card.costs.items():

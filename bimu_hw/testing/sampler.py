@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bimu_hw.cards import Card
-from bimu_hw.devices import Holds, SamplerModel, get_model, new_state
+from bimu_hw.devices import Holds, SamplerModel, Site, get_model, new_state
 from bimu_hw.testing.promises import (
     Check,
     copy_state,
@@ -44,18 +44,29 @@ class Bench:
         self.params: Any = neutral_params(model, card) if neutral else params_of(model, card)
         self.state: Any = new_state(model, n)
         self.all = np.arange(n, dtype=np.int32)
-        model.fabricate(self.state, self.params, _FABRICATION)
+        self.site = Site(n_bitlines=max(1, n // 10), tile_wordlines=10)
+        model.fabricate(self.state, self.params, self.site, _FABRICATION)
 
     def bias(self, lam: npt.ArrayLike, cells: npt.NDArray[np.int32] | None = None) -> None:
         """Let the listed cells (all, if none are given) take over lam."""
         values = np.ascontiguousarray(np.broadcast_to(np.asarray(lam, np.float32), self.n))
-        self.model.bias(self.state, values, self.all if cells is None else cells, self.params)
+        self.model.bias(self.state, values, self.all if cells is None else cells, self.params, self.site, 0.0)
 
-    def sample(self, looks: int, key: np.uint64 = _EVENT, interval: float | None = None) -> npt.NDArray[np.int8]:
-        """Draw weights, int8[look, cell]."""
+    def sample(
+        self, looks: int, key: np.uint64 = _EVENT, interval: float | None = None, first: int = 0
+    ) -> npt.NDArray[np.int8]:
+        """Draw weights, int8[look, cell], and put back what the model remembers: every call finds the same past."""
         out = np.zeros((looks, self.n), np.int8)
-        self.model.sample(self.state, self.params, key, self.interval if interval is None else interval, out)
+        interval = self.interval if interval is None else interval
+        past = self.memory()
+        self.model.sample(self.state, self.params, self.site, key, first, interval, 0.0, out)
+        for name, array in past.items():
+            getattr(self.state, name)[...] = array
         return out
+
+    def memory(self) -> dict[str, npt.NDArray[Any]]:
+        """Return copies of the variables that the model remembers."""
+        return {name: getattr(self.state, name).copy() for name in self.model.remembers}
 
 
 def _random_lam(n: int) -> npt.NDArray[np.float32]:
@@ -80,10 +91,12 @@ def weights_are_binary(model: SamplerModel, card: Card) -> None:
 
 
 def bias_follows_its_list(model: SamplerModel, card: Card) -> None:
-    """A bias touches the listed cells only, and a list in pieces does what the whole list does."""
+    """A bias touches the listed cells only and no memory, and a list in pieces does what the whole list does."""
     lam = _random_lam(300)
     whole, pieces = Bench(model, card, 300), Bench(model, card, 300)
+    memory = whole.memory()
     whole.bias(lam)
+    require(same_state(whole.state, memory), model, card, "a bias changes what the model remembers.")
     for part in np.array_split(pieces.all, 7):
         pieces.bias(lam, part)
     require(same_state(pieces.state, copy_state(whole.state)), model, card, "a bias in pieces differs from the whole.")
@@ -112,6 +125,37 @@ def more_looks_keep_the_first(model: SamplerModel, card: Card) -> None:
     require(np.array_equal(bench.sample(6)[:2], bench.sample(2)), model, card, "later looks change earlier ones.")
 
 
+def first_counts_the_looks(model: SamplerModel, card: Card) -> None:
+    """Looks of another `first` are fresh, and with everything neutral a query may be drawn in pieces."""
+    bench = Bench(model, card, 20_000)
+    bench.bias(0.0)
+    # Devices that differ lean the same way in every look, as in `draws_follow_the_key`.
+    shared = np.corrcoef(bench.sample(1)[0], bench.sample(1, first=3)[0])[0, 1]
+    require(abs(shared) < 0.5, model, card, f"looks 0 and 3 of a query are nearly the same (correlation {shared:.2f}).")
+    plain = Bench(model, card, 700, neutral=True)
+    plain.bias(_random_lam(700))
+    whole = plain.sample(5)
+    pieces = np.concatenate([plain.sample(2), plain.sample(1, first=2), plain.sample(2, first=3)])
+    require(np.array_equal(pieces, whole), model, card, "looks drawn in pieces differ from those drawn at once.")
+
+
+def time_passes_evenly(model: SamplerModel, card: Card) -> None:
+    """Time that does not pass changes nothing, and advancing is a function of the key. Without ``advance``: passes."""
+    if model.advance is None:
+        return
+    benches = [Bench(model, card, 500) for _ in range(2)]
+    for bench in benches:
+        bench.bias(_random_lam(500))
+    before = copy_state(benches[0].state)
+    model.advance(benches[0].state, benches[0].params, benches[0].site, _EVENT, 0.0, 0.0)
+    require(same_state(benches[0].state, before), model, card, "advancing by no time changes the state.")
+    for bench in benches:
+        model.advance(bench.state, bench.params, bench.site, _EVENT, 0.0, 1e-3)
+    require(
+        same_state(benches[1].state, copy_state(benches[0].state)), model, card, "advance is not a function of its key."
+    )
+
+
 def mean_follows_lam(model: SamplerModel, card: Card) -> None:
     """The mean weight rises with lam, from near -1 to near +1, and its sign is that of lam."""
     bench = Bench(model, card, 20_000)
@@ -132,11 +176,11 @@ def neutral_is_ideal(model: SamplerModel, card: Card) -> None:
     lam = _random_lam(700) * np.float32(2.0)
     bench.bias(lam)
     state = new_state(ideal, 700)
-    ideal.fabricate(state, ideal.params(), _OTHER_EVENT)
-    ideal.bias(state, lam, bench.all, ideal.params())
+    ideal.fabricate(state, ideal.params(), bench.site, _OTHER_EVENT)
+    ideal.bias(state, lam, bench.all, ideal.params(), bench.site, 0.0)
     expected = np.zeros((5, 700), np.int8)
     for key in (_EVENT, _OTHER_EVENT):
-        ideal.sample(state, ideal.params(), key, 1e-9, expected)
+        ideal.sample(state, ideal.params(), bench.site, key, 0, 1e-9, 0.0, expected)
         for interval in (0.0, 1e-12, 1e-9, 1.0):
             require(
                 np.array_equal(bench.sample(5, key, interval), expected), model, card,
@@ -146,10 +190,10 @@ def neutral_is_ideal(model: SamplerModel, card: Card) -> None:
 
 def chips_differ(model: SamplerModel, card: Card) -> None:
     """A chip is a function of its fabrication key, and where its devices differ, so do two chips."""
-    params = params_of(model, card)
+    params, site = params_of(model, card), Site(50, 40)
     chips = [new_state(model, 2000) for _ in range(3)]
     for chip, key in zip(chips, (_FABRICATION, _FABRICATION, _OTHER_EVENT), strict=True):
-        model.fabricate(chip, params, key)
+        model.fabricate(chip, params, site, key)
     first = copy_state(chips[0])
     require(same_state(chips[1], first), model, card, "fabrication is not a function of its key.")
     alike = all((array == array[:1]).all() for array in first.values())
@@ -163,6 +207,8 @@ SAMPLER_CHECKS: tuple[Check, ...] = (
     bias_follows_its_list,
     draws_follow_the_key,
     more_looks_keep_the_first,
+    first_counts_the_looks,
+    time_passes_evenly,
     mean_follows_lam,
     neutral_is_ideal,
     chips_differ,

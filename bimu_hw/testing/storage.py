@@ -64,7 +64,7 @@ class Bench:
     def program(self, target: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Program all cells and return the target as the kernel got it."""
         levels = np.ascontiguousarray(np.broadcast_to(np.asarray(target, np.float32), self.n))
-        self.model.program(self.state, levels, self.params, self.grid)
+        self.model.program(self.state, levels, self.params, self.grid, 0.0)
         return levels
 
     def pulse(self, cells: npt.NDArray[np.int32], counts: npt.ArrayLike, key: np.uint64 = _EVENT) -> None:
@@ -74,23 +74,33 @@ class Bench:
             self.params, self.grid, key, 0.0,
         )  # fmt: skip
 
-    def peek(self) -> npt.NDArray[np.float32]:
+    def peek(self, now: float = 0.0) -> npt.NDArray[np.float32]:
         """Return the noise-free levels."""
         out = np.zeros(self.n, np.float32)
-        self.model.peek(self.state, self.all, self.params, self.grid, 0.0, out)
+        self.model.peek(self.state, self.all, self.params, self.grid, now, out)
         return out
 
-    def read(self, key: np.uint64 = _EVENT) -> npt.NDArray[np.float32]:
+    def read(self, key: np.uint64 = _EVENT, now: float = 0.0) -> npt.NDArray[np.float32]:
         """Return the levels of one look."""
         out = np.zeros(self.n, np.float32)
-        self.model.read(self.state, self.params, self.grid, key, 0.0, out)
+        self.model.read(self.state, self.params, self.grid, key, now, out)
         return out
 
-    def conductance(self) -> npt.NDArray[np.float32]:
+    def conductance(self, now: float = 0.0) -> npt.NDArray[np.float32]:
         """Return the conductances, [cell, device]."""
         out = np.zeros((self.n, self.model.n_devices), np.float32)
-        self.model.conductance(self.state, self.params, self.grid, out)
+        self.model.conductance(self.state, self.params, self.grid, now, out)
         return out
+
+    def advance(self, since: float, now: float, key: np.uint64 = _EVENT) -> None:
+        """Let time pass, where the model knows time."""
+        if self.model.advance is not None:
+            self.model.advance(self.state, self.params, self.grid, key, since, now)
+
+    def disturb(self, looks: int, key: np.uint64 = _EVENT) -> None:
+        """Let the cells feel some looks, where the model feels them."""
+        if self.model.disturb is not None:
+            self.model.disturb(self.state, self.params, self.grid, key, looks, 0.0)
 
     def faulty(self) -> npt.NDArray[np.bool_]:
         """Return which devices are faulty, [cell, device]."""
@@ -215,7 +225,7 @@ def noise_ignores_other_cells(model: StorageModel, card: Card) -> None:
 
 
 def neutral_is_ideal(model: StorageModel, card: Card) -> None:
-    """With every nonideality neutral, any sequence of pulses gives the bits of ideal storage."""
+    """With every nonideality neutral, any sequence of pulses gives the bits of ideal storage, whatever time passes."""
     ideal = get_model("ideal_storage")
     assert isinstance(ideal, StorageModel)
     rng = np.random.default_rng(6)
@@ -225,7 +235,7 @@ def neutral_is_ideal(model: StorageModel, card: Card) -> None:
         mine.program(target)
         grid = mine.grid
         params, state = ideal.params(0.0, 1.0, 4.0), new_state(ideal, 250)
-        ideal.program(state, target, params, grid)
+        ideal.program(state, target, params, grid, 0.0)
         for event in range(60):
             size = 250 if event % 3 == 0 else int(rng.integers(1, 249))
             cells = np.sort(rng.choice(mine.all, size, replace=False)).astype(np.int32)
@@ -233,23 +243,28 @@ def neutral_is_ideal(model: StorageModel, card: Card) -> None:
             key = np.uint64(rng.integers(2**63))
             mine.pulse(cells, counts, key)
             ideal.pulse(state, cells, counts, params, grid, key, 0.0)
+            mine.advance(float(event), event + 1.0, key)
+            mine.disturb(5, key)
         expected = np.zeros(250, np.float32)
         ideal.peek(state, mine.all, params, grid, 0.0, expected)
         what = f"with {n_levels:g} levels and everything else neutral,"
-        require(np.array_equal(mine.peek(), expected), model, card, f"{what} pulses give other bits than ideal ones.")
-        require(np.array_equal(mine.read(), expected), model, card, f"{what} a look differs from the level.")
+        peeked, seen = mine.peek(60.0), mine.read(now=60.0)
+        require(np.array_equal(peeked, expected), model, card, f"{what} pulses give other bits than ideal ones.")
+        require(np.array_equal(seen, expected), model, card, f"{what} a look differs from the level.")
 
 
 def looking_changes_nothing(model: StorageModel, card: Card) -> None:
-    """Peek, read and conductance leave the state alone; peek writes only where it was asked to."""
+    """Peek, read and conductance leave the state alone at any time; peek writes only where it was asked to."""
     rng = np.random.default_rng(7)
     bench = Bench(model, card, 120)
     bench.program(bench.levels(rng))
     bench.pulse(bench.all, bench.counts(rng, 120))
     before = copy_state(bench.state)
     whole = bench.peek()
-    bench.read()
-    bench.conductance()
+    for now in (0.0, 1e-3, 1e3):
+        bench.peek(now)
+        bench.read(now=now)
+        bench.conductance(now)
     some = bench.all[5:90:7]
     out = np.full(120, np.float32(99.0))
     model.peek(bench.state, some, bench.params, bench.grid, 0.0, out)
@@ -338,6 +353,62 @@ def chips_differ(model: StorageModel, card: Card) -> None:
     require(alike or not same_state(chips[2], first), model, card, "two chips with spread are the same.")
 
 
+def time_passes_exactly(model: StorageModel, card: Card) -> None:
+    """Time that does not pass changes nothing; one step has the distribution of two half as long; bounds hold.
+
+    A model without ``advance`` passes. Steps from a microsecond to a quarter of an hour are tried.
+    """
+    if model.advance is None:
+        return
+    rng = np.random.default_rng(10)
+    for duration in 10.0 ** np.arange(-6, 4):
+        once, twice, again = (Bench(model, card, 4096) for _ in range(3))
+        start = once.levels(rng)
+        for bench in (once, twice, again):
+            bench.program(start)
+        before = copy_state(once.state)
+        once.advance(0.0, 0.0)
+        require(same_state(once.state, before), model, card, "advancing by no time changes the state.")
+        for bench in (once, again):
+            bench.advance(0.0, duration)
+        require(same_state(again.state, copy_state(once.state)), model, card, "advance is not a function of its key.")
+        twice.advance(0.0, duration / 2.0, _OTHER_EVENT)
+        twice.advance(duration / 2.0, duration, np.uint64(int(_OTHER_EVENT) + 1))
+        one, two = (bench.peek(duration).astype(np.float64) for bench in (once, twice))
+        require(bool(np.isfinite(one).all()), model, card, "a level is not finite after some time.")
+        require(bool((np.abs(one) <= once.grid.level_max).all()), model, card, "a level drifts off the grid.")
+        for what, difference in (("mean", one - two), ("spread", (one - start) ** 2 - (two - start) ** 2)):
+            # What is left without noise is the rounding of float32.
+            limit = Z_LIMIT * difference.std() / np.sqrt(difference.size) + 1e-5 * (1.0 + np.abs(one).max())
+            require(
+                abs(difference.mean()) < limit, model, card,
+                f"advancing by {duration:g} s and twice by half of it differ in the {what} of the levels.",
+            )  # fmt: skip
+
+
+def disturbance_follows_the_looks(model: StorageModel, card: Card) -> None:
+    """No look disturbs nothing, and what looks do is a function of their key and number.
+
+    A model without ``disturb`` passes.
+    """
+    rng = np.random.default_rng(11)
+    benches = [Bench(model, card, 500) for _ in range(2)]
+    start = benches[0].levels(rng)
+    for bench in benches:
+        bench.program(start)
+    before = copy_state(benches[0].state)
+    benches[0].disturb(0)
+    require(same_state(benches[0].state, before), model, card, "a disturbance by no look changes the state.")
+    for bench in benches:
+        bench.disturb(1000)
+    require(
+        same_state(benches[1].state, copy_state(benches[0].state)), model, card,
+        "a disturbance is not a function of its key.",
+    )  # fmt: skip
+    levels = benches[0].peek()
+    require(bool((np.abs(levels) <= benches[0].grid.level_max).all()), model, card, "looks push a level off the grid.")
+
+
 STORAGE_CHECKS: tuple[Check, ...] = (
     declarations_are_consistent,
     program_honours_targets,
@@ -351,5 +422,7 @@ STORAGE_CHECKS: tuple[Check, ...] = (
     stuck_devices_do_not_move,
     pulses_are_counted,
     noise_follows_the_key,
+    time_passes_exactly,
+    disturbance_follows_the_looks,
     chips_differ,
 )
