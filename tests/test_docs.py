@@ -147,6 +147,7 @@ def test_the_readme_shows_a_summary_of_the_quickstart():
     again = "the README shows another scenario than there is; run: python docs/regenerate.py"
     assert shown.startswith(f"{scenario.title}\n"), again
     assert f"runs/{scenario.run_name}: " in shown, again
+    assert "\nmiss" not in shown, "the README shows a run that misses what its scenario expects"
 
 
 # Examples

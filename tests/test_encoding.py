@@ -26,9 +26,9 @@ MNIST = (-0.13066 / 0.30811, 1.0 / (255.0 * 0.30811))
 
 
 @jit
-def _convert_all(values, step, code_min, code_max, out):
+def _convert_all(values, step, shift, code_min, code_max, out):
     for i in range(values.size):
-        out[i] = convert(values[i], step, code_min, code_max)
+        out[i] = convert(values[i], step, shift, code_min, code_max)
 
 
 def through(converter, values):
@@ -75,11 +75,10 @@ def test_uniform_converter_has_its_codes_and_clips(bits, full_scale):
 def test_converter_equals_its_twin_and_takes_ties_to_the_even_code():
     converter = Converter.uniform(5, 8.0)
     values = np.arange(-12.0, 12.0, 1 / 16)
-    assert np.array_equal(through(converter, values), [twin.converted(v, 0.5, -16, 15) for v in values])
+    assert np.array_equal(through(converter, values), [twin.converted(v, 0.5, 0.0, -16, 15) for v in values])
     assert np.array_equal(through(converter, [-0.75, -0.25, 0.25, 0.75, 1.25]), [-1.0, 0.0, 0.0, 1.0, 1.0])
 
 
-@pytest.mark.xfail(strict=True, reason="defect: a converter of 1 bit has the codes -1 and 0, not the two signs")
 def test_one_bit_is_a_sense_amplifier_that_decides_the_sign():
     got = through(Converter.uniform(1, 8.0), [-5.0, -1.0, 1.0, 5.0])
     assert np.array_equal(np.sign(got), [-1.0, -1.0, 1.0, 1.0])
@@ -196,7 +195,7 @@ def test_hidden_planes_stand_for_the_activations(signed, drive):
         assert set(np.unique(planes)) <= {0.0, 1.0}  # one polarity
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("bits", [2, 4, 8, 16])
 def test_gradient_planes_carry_the_nearest_code_between_plus_and_minus_the_largest(bits):
     delta = np.random.default_rng(4).normal(size=(5, 23)).astype(np.float32)
     delta *= np.float32([[1.0], [1e-6], [300.0], [1.0], [2.0**-30]])
@@ -207,9 +206,10 @@ def test_gradient_planes_carry_the_nearest_code_between_plus_and_minus_the_large
     value = twin.reconstructed(planes, weight)
     for s in range(5):
         largest = float(np.abs(delta[s]).max())
-        grid = [-largest + 2.0 * largest * k / (2**bits - 1) for k in range(2**bits)] if bits < 10 else None
+        half = 2 ** (bits - 1) - 1
+        grid = [largest * k / half for k in range(-half, half + 1)] if bits < 10 else None
         rounding = 4 * EPS * largest
-        assert np.abs(value[s] - delta[s]).max() <= largest / (2**bits - 1) + rounding
+        assert np.abs(value[s] - delta[s]).max() <= largest / half / 2 + rounding
         if grid:
             wanted = [grid[twin.nearest(float(d), grid)] for d in delta[s]]
             np.testing.assert_allclose(value[s], wanted, rtol=0, atol=rounding)
@@ -217,13 +217,12 @@ def test_gradient_planes_carry_the_nearest_code_between_plus_and_minus_the_large
         assert value[s, top] == pytest.approx(float(delta[s, top]), abs=rounding)
 
 
-@pytest.mark.parametrize("bits", [0, 1, 8])
+@pytest.mark.parametrize("bits", [0, 2, 8])
 def test_zero_gradients_stay_zero(bits):
     delta = np.zeros((3, 7), np.float32)
-    delta[1] = np.linspace(-1.0, 1.0, 7)
-    value = twin.reconstructed(*gradient_planes(delta, bits))
-    assert not value[[0, 2]].any()
-    assert value[1].any()
+    delta[1, 2] = 0.5
+    # Up to the rounding of the planes' weights to float32: no code stands for a small offset.
+    np.testing.assert_allclose(twin.reconstructed(*gradient_planes(delta, bits)), delta, rtol=0, atol=8 * EPS)
 
 
 def test_unquantised_gradients_are_sent_as_they_are():

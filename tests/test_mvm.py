@@ -118,7 +118,7 @@ def test_transposed_product_equals_the_loops(shape, tile):
 def test_every_plane_of_every_tile_is_converted_by_itself(shape, tile, transposed):
     case = Case(*shape, transposed=transposed)
     # Coarse and narrow: most sums are rounded, ties occur, and some are clipped.
-    converter, rule = Converter.uniform(3, 1.0).as_tuple(), (0.25, -4, 3)
+    converter, rule = Converter.uniform(3, 1.0).as_tuple(), (0.25, 0.0, -4, 3)
     got, wanted = (
         (case.backward(tile, converter), case.backward_twin(tile, rule)) if transposed
         else (case.forward(tile, converter), case.forward_twin(tile, rule))

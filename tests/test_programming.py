@@ -228,15 +228,28 @@ def test_write_operations_equal_a_grouping_cell_by_cell(whole, n_bitlines, tile_
         cells = np.flatnonzero(pick).astype(np.int32)
         counts = rng.normal(0.0, 3.0, cells.size)
         counts = (np.copysign(np.ceil(np.abs(counts)), counts) if whole else counts * 1e-4).astype(F)
-        args = whole, n_bitlines, tile_bitlines, write_columns
-        assert write_operations(cells, counts, *args) == twin.write_groups(cells, counts, *args)
+        args = whole, n_bitlines, 4, tile_bitlines, write_columns
+        assert written(cells, counts, 6, *args) == twin.write_groups(cells, counts, *args)
+
+
+def written(cells, counts, n_wordlines, whole, n_bitlines, tile_wordlines, tile_bitlines, write_columns):
+    """Return what `write_operations` says, tiles without any operation left out."""
+    across = -(-n_bitlines // tile_bitlines)
+    tiles = np.full((-(-n_wordlines // tile_wordlines) * across, 3), -1, np.int64)
+    up, down = write_operations(
+        cells, counts, whole, n_bitlines, tile_wordlines, tile_bitlines, write_columns, tiles
+    )
+    return up, down, {divmod(t, across): tile.tolist() for t, tile in enumerate(tiles) if tile.any()}
 
 
 def test_write_operations_by_hand():
     cells, counts = np.array([0, 1, 3, 6, 9], np.int32), np.array([2, -1, 5, -3, 1], F)
-    # Word lines of 5 bit lines, tiles of 4 and groups of 2: {0, 1}, {3} and, on the next line, {6}; 9 is alone in its
-    # tile's last column.
-    assert write_operations(cells, counts, True, 5, 4, 2) == (8, 4, 4, 2 + 5 + 1, 1 + 3)
-    assert write_operations(cells, counts, False, 5, 4, 2) == (3, 2, 4, 4, 0)
-    assert write_operations(cells[:0], counts[:0], True, 5, 4, 2) == (0, 0, 0, 0, 0)
-    assert write_operations(cells[:0], counts[:0], False, 5, 4, 2) == (0, 0, 0, 0, 0)
+    # Word lines of 5 bit lines, tiles of 1 by 4 and groups of 2: {0, 1}, {3} and, on the next line, {6}; 9 is alone in
+    # its tile's last column.
+    tiles = {(0, 0): [2, 2 + 5, 1], (1, 0): [1, 0, 3], (1, 1): [1, 1, 0]}
+    assert written(cells, counts, 2, True, 5, 1, 4, 2) == (8, 4, tiles)
+    tiles = {(0, 0): [2, 2, 0], (1, 0): [1, 1, 0], (1, 1): [1, 1, 0]}
+    assert written(cells, counts, 2, False, 5, 1, 4, 2) == (3, 2, tiles)
+    for whole in (True, False):
+        assert written(cells[:0], counts[:0], 2, whole, 5, 1, 4, 2) == (0, 0, {})
+

@@ -155,7 +155,7 @@ def test_every_variable_says_what_it_is() -> None:
     dims = {"snapshot", "query", "task", "trained_task", "wordline", "bitline", "device", "component", "operation",
             "phase", "resource"}  # fmt: skip
     found = variables(build())
-    assert len(found) == 20 + 2 * 11 + 3 + 13 + 7
+    assert len(found) == 20 + 2 * 12 + 3 + 13 + 7
     for name, var in found.items():
         assert set(var.dims) <= dims, name
         assert var.attrs["long_name"], name

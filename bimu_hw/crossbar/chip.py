@@ -222,6 +222,8 @@ class Chip:
     ) -> None:  # fmt: skip
         if activation not in ACTIVATIONS:
             raise ScenarioError(f"network.activation: got {activation!r}; allowed are {', '.join(ACTIVATIONS)}.")
+        if arrays.gradient_bits == 1:
+            raise ScenarioError("crossbar.gradient_bits: got 1; a signed gradient takes 2 bits or more (0: unquantised).")
         self.sizes = tuple(sizes)
         self.arrays = arrays
         self.n_sample = n_sample

@@ -159,6 +159,16 @@ def write_operations(cells, counts, whole, n_bitlines, tile_wordlines, tile_bitl
         for k in range(counts.size):
             pulses_up += counts[k] > _F(0.0)
         pulses_down = np.int64(counts.size) - pulses_up
+        if counts.size > 0 and counts.size % n_bitlines == 0 and cells[counts.size - 1] == counts.size - 1:
+            # Whole word lines, the common case: the number of groups per tile is known.
+            n_rows = counts.size // n_bitlines
+            for tile in range(tiles.shape[0]):
+                top = (tile // column_tiles) * tile_wordlines
+                rows = max(min(n_rows - top, tile_wordlines), 0)
+                width = min(tile_bitlines, n_bitlines - (tile % column_tiles) * tile_bitlines)
+                tiles[tile, 0] = rows * -(-width // write_columns)
+                tiles[tile, 1] = tiles[tile, 0]
+            return pulses_up, pulses_down
     n = 0
     while n < cells.size:
         cell = np.int64(cells[n])

@@ -21,14 +21,15 @@ def nearest(value, candidates):
     return min(range(len(candidates)), key=lambda k: abs(value - candidates[k]))
 
 
-def converted(value, step, code_min, code_max):
+def converted(value, step, shift, code_min, code_max):
     """Return what an analog-to-digital converter makes of a value; a step of None is an exact converter."""
     if step is None:
         return float(value)
-    return min(max(round(float(value) / step), code_min), code_max) * step
+    code = round(float(value) / step - shift) + shift
+    return min(max(code, code_min), code_max) * step
 
 
-EXACT = (None, 0, 0)
+EXACT = (None, 0, 0, 0)
 
 
 def reconstructed(planes, plane_weight):
@@ -109,20 +110,21 @@ def accumulate(register, asked, lsb):
     return round(total), total - round(total)
 
 
-def write_groups(cells, counts, whole, n_bitlines, tile_bitlines, write_columns):
-    """Return pulses up, pulses down, operations and pulse slots up and down of a list, by grouping cell after cell."""
+def write_groups(cells, counts, whole, n_bitlines, tile_wordlines, tile_bitlines, write_columns):
+    """Return pulses up, pulses down, and {tile: [operations, slots up, slots down]}, by grouping cell after cell."""
     groups = {}
     for cell, count in zip(cells, counts, strict=True):
         row, column = divmod(int(cell), n_bitlines)
-        tile, inside = divmod(column, tile_bitlines)
-        groups.setdefault((row, tile, inside // write_columns), []).append(float(count))
+        column_tile, inside = divmod(column, tile_bitlines)
+        groups.setdefault((row, column_tile, inside // write_columns), []).append(float(count))
     every = [count for group in groups.values() for count in group]
-    if not whole:
-        up = sum(count > 0 for count in every)
-        return up, len(every) - up, len(groups), len(groups), 0
-    ups = [[round(count) for count in group if count > 0] for group in groups.values()]
-    downs = [[round(-count) for count in group if count < 0] for group in groups.values()]
-    return (
-        sum(map(sum, ups)), sum(map(sum, downs)), len(groups),
-        sum(max(group, default=0) for group in ups), sum(max(group, default=0) for group in downs),
-    )  # fmt: skip
+    tiles = {}
+    for (row, column_tile, _), group in groups.items():
+        tile = tiles.setdefault((row // tile_wordlines, column_tile), [0, 0, 0])
+        tile[0] += 1
+        tile[1] += max((round(count) for count in group if count > 0), default=0) if whole else 1
+        tile[2] += max((round(-count) for count in group if count < 0), default=0) if whole else 0
+    ups = [count for count in every if count > 0]
+    downs = [-count for count in every if count < 0]
+    sums = (sum(map(round, ups)), sum(map(round, downs))) if whole else (len(ups), len(downs))
+    return *sums, tiles
