@@ -69,7 +69,7 @@ def test_energy_is_counts_times_costs_one_by_one(ledger, cards, costs):
                 if op.component != component:
                     continue
                 fact = cards[op.card].costs[op.cost]
-                joules = Fraction(fact.value) * (Fraction(1, 10**9) if fact.unit == "W" else 1)
+                joules = Fraction(fact.value) * (Fraction(str(op.seconds)) if fact.unit == "W" else 1)
                 total += int(ledger.counts[p, o]) * joules
             assert energy[p, c] == pytest.approx(float(total), rel=1e-12), (phase, component)
 

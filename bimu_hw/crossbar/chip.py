@@ -223,7 +223,7 @@ class Chip:
         if activation not in ACTIVATIONS:
             raise ScenarioError(f"network.activation: got {activation!r}; allowed are {', '.join(ACTIVATIONS)}.")
         if arrays.gradient_bits == 1:
-            raise ScenarioError("crossbar.gradient_bits: got 1; a signed gradient takes 2 bits or more (0: unquantised).")
+            raise ScenarioError("crossbar.gradient_bits: got 1; a signed gradient takes 2 bits or more, or 0.")
         self.sizes = tuple(sizes)
         self.arrays = arrays
         self.n_sample = n_sample

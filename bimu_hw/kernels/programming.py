@@ -161,12 +161,12 @@ def write_operations(cells, counts, whole, n_bitlines, tile_wordlines, tile_bitl
         pulses_down = np.int64(counts.size) - pulses_up
         if counts.size > 0 and counts.size % n_bitlines == 0 and cells[counts.size - 1] == counts.size - 1:
             # Whole word lines, the common case: the number of groups per tile is known.
-            n_rows = counts.size // n_bitlines
+            n_wordlines = counts.size // n_bitlines
             for tile in range(tiles.shape[0]):
                 top = (tile // column_tiles) * tile_wordlines
-                rows = max(min(n_rows - top, tile_wordlines), 0)
+                driven = max(min(n_wordlines - top, tile_wordlines), 0)
                 width = min(tile_bitlines, n_bitlines - (tile % column_tiles) * tile_bitlines)
-                tiles[tile, 0] = rows * -(-width // write_columns)
+                tiles[tile, 0] = driven * -(-width // write_columns)
                 tiles[tile, 1] = tiles[tile, 0]
             return pulses_up, pulses_down
     n = 0
