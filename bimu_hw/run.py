@@ -22,7 +22,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 from llvmlite import binding
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from bimu_hw import __version__
 from bimu_hw.accelerator.arrivals import Arrivals, oracle_latency

@@ -50,7 +50,8 @@ class ArraySpec:
     adc_bits : int
         0: exact.
     adc_range : float
-        Full scale of the converter as a fraction of the largest column sum.
+        Full scale of the converter as a fraction of the largest column sum of the layer's tiles. A backward read, which
+        sums over few lines and so comes near its largest sum, always has the whole of it.
     gradient_bits : int
         Bits of the gradients driven backwards; 0: as they are.
     write_columns : int
@@ -235,7 +236,7 @@ class Chip:
                 SynapseArray((n_in, n_out), synapses, seeds, k, initial_lam, arrays.tile_wordlines, temperature),
                 # Full scale is what the lines in use can add up to: a layer may be narrower than a tile.
                 Converter.uniform(arrays.adc_bits, arrays.adc_range * min(n_in, arrays.tile_wordlines)),
-                Converter.uniform(arrays.adc_bits, arrays.adc_range * min(n_out, arrays.tile_bitlines)),
+                Converter.uniform(arrays.adc_bits, float(min(n_out, arrays.tile_bitlines))),
                 n_sample,
             )
             for k, (n_in, n_out) in enumerate(zip(self.sizes[:-1], self.sizes[1:], strict=True))
