@@ -242,8 +242,14 @@ class SynapseArray:
         grid = self.grid
         levels = start / np.float32(grid.step)
         if grid.quantum == 1.0:
-            # Levels of an even grid lie at half-integers: round on the grid that starts at the lowest level.
-            target = np.clip(np.rint(levels + np.float32(grid.level_max)), 0, 2 * grid.level_max) - grid.level_max
+            # Levels of an even grid lie at half-integers: round on the grid that starts at the lowest level. A start at
+            # exactly 0 lies between two of them; the cell tosses a coin, or all weights would begin with one bias.
+            coin = np.empty_like(start)
+            fill_uniform(event_key(key, 1), coin)
+            above = levels + np.float32(grid.level_max)
+            tie = above - np.floor(above) == np.float32(0.5)
+            above = np.where(tie, np.floor(above) + (coin > 0.5), np.rint(above))
+            target = np.clip(above, 0, 2 * grid.level_max) - grid.level_max
             target = target.astype(np.float32)
         else:
             target = levels
