@@ -261,10 +261,10 @@ def looking_changes_nothing(model: StorageModel, card: Card) -> None:
     bench.pulse(bench.all, bench.counts(rng, 120))
     before = copy_state(bench.state)
     whole = bench.peek()
-    for now in (0.0, 1e-3, 1e3):
-        bench.peek(now)
-        bench.read(now=now)
-        bench.conductance(now)
+    for moment in (0.0, 1e-3, 1e3):
+        bench.peek(moment)
+        bench.read(now=moment)
+        bench.conductance(moment)
     some = bench.all[5:90:7]
     out = np.full(120, np.float32(99.0))
     model.peek(bench.state, some, bench.params, bench.grid, 0.0, out)
