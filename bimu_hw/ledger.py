@@ -20,6 +20,9 @@ import numpy.typing as npt
 from bimu_hw.cards import Card
 from bimu_hw.operations import COMPONENTS, OPERATIONS, PHASES, new_counts
 
+#: 1 where an operation belongs to a component, float64[operation, component].
+_BELONGS = np.array([[float(op.component == component) for component in COMPONENTS] for op in OPERATIONS])
+
 
 @dataclass(frozen=True)
 class CostTable:
@@ -112,8 +115,6 @@ def price(
     float64[..., component]
         In the order of `COMPONENTS`.
     """
-    out = np.zeros((*counts.shape[:-1], len(COMPONENTS)))
-    out[..., 0] = array_joules
-    for i, op in enumerate(OPERATIONS):
-        out[..., COMPONENTS.index(op.component)] += counts[..., i] * joules[i]
+    out = (counts * joules) @ _BELONGS
+    out[..., 0] += array_joules
     return out

@@ -6,7 +6,6 @@ These lists are the axes of that array, and the only thing about cost that the a
 
 from __future__ import annotations
 
-import json
 from typing import NamedTuple
 
 import numpy as np
@@ -96,8 +95,3 @@ def phase_index(phase: str) -> int:
 def new_counts() -> npt.NDArray[np.int64]:
     """Return zeros of shape [phase, operation]."""
     return np.zeros((len(PHASES), len(OPERATIONS)), np.int64)
-
-
-def describe_operations() -> str:
-    """Return the list of operations as JSON, for the attributes of a record."""
-    return json.dumps([op._asdict() for op in OPERATIONS])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from fractions import Fraction
 
@@ -18,7 +17,6 @@ from bimu_hw.operations import (
     OPERATIONS,
     PHASES,
     UPDATE_PHASES,
-    describe_operations,
     new_counts,
     operation_index,
     phase_index,
@@ -188,9 +186,3 @@ def test_each_energy_per_query_contains_the_one_before():
     assert contents[-1] == set(PHASES)
     assert contents[2] - contents[1] == set(UPDATE_PHASES)
     assert contents[3] - contents[2] == {"idle"}
-
-
-def test_the_description_of_the_operations_reads_back():
-    described = json.loads(describe_operations())
-    assert [tuple(entry.values()) for entry in described] == [tuple(op) for op in OPERATIONS]
-    assert [*described[0]] == ["component", "name", "unit", "card", "cost", "seconds"]

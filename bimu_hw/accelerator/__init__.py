@@ -7,5 +7,5 @@ shared by neighbouring columns; a label comes after the oracle's latency; an upd
 programs row by row; whatever is powered leaks.
 
 What it does not contain: pipelining of samples over layers, several queries in flight, contention between single tiles,
-bus and network-on-chip traffic, refresh, wake-up times.
+bus and network-on-chip traffic, write-verify, refresh, wake-up times, and the voltage that wires lose.
 """

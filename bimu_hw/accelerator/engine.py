@@ -22,7 +22,7 @@ import simpy
 from bimu_hw.accelerator.arrivals import Arrivals
 from bimu_hw.accelerator.clock import to_seconds
 from bimu_hw.accelerator.plan import RESOURCES, Stage, WorkPlan
-from bimu_hw.crossbar.chip import Chip, Encoded, LearningRule
+from bimu_hw.crossbar.chip import Chip, Encoded, LearningRule, Reads
 from bimu_hw.errors import ScheduleError
 from bimu_hw.kernels.network import query_uncertainty
 from bimu_hw.learning.policies import Evidence, LabelPolicy
@@ -277,15 +277,13 @@ class Accelerator:
         forward = self.plan.reforward or not held
         if forward:
             self._account_forward("backward", row)
-        reads = self.chip.backward_reads() if self.spec.gradient == "hard" else None
-        self._account("backward", row, self.plan.update_counts, self._update_energy)
+        self.ledger.counts += self.plan.update_counts
+        row.energy += self._update_energy
         self._account_bias("backward", row, self.plan.update_stages)
-        if reads is not None:
-            counts, joules = self.plan.read_counts(reads), self.plan.read_joules(reads)
-            self._account_reads("backward", row, counts, joules)
+        if self.spec.gradient == "hard":
+            self._account_reads("backward", row, self.chip.backward_reads())
         counts, stages = self.plan.programming(result.programming)
-        self.ledger.counts[phase_index("programming")] += counts
-        row.energy += self._price(counts)
+        self._account("programming", row, counts, self._price(counts))
         row.updated = result.changed
         row.pulses = sum(p.pulses_up + p.pulses_down for p in result.programming)
         self.learned += result.changed
@@ -298,17 +296,13 @@ class Accelerator:
     def _account(
         self, phase: str, row: QueryRow, counts: npt.NDArray[np.int64], energy: npt.NDArray[np.float64]
     ) -> None:
-        """Book counts that do not depend on data: one phase's row, or all phases at once."""
-        if counts.ndim == 2:
-            self.ledger.counts += counts
-        else:
-            self.ledger.counts[phase_index(phase)] += counts
+        """Book the counts of one phase, for which the energy is known."""
+        self.ledger.counts[phase_index(phase)] += counts
         row.energy += energy
 
     def _account_forward(self, phase: str, row: QueryRow) -> None:
-        reads = self.chip.forward_reads()
         self._account(phase, row, self.plan.inference_counts, self._inference_energy)
-        self._account_reads(phase, row, self.plan.read_counts(reads), self.plan.read_joules(reads))
+        self._account_reads(phase, row, self.chip.forward_reads())
         self._account_bias(phase, row, self.plan.inference_stages)
 
     def _account_bias(self, phase: str, row: QueryRow, stages: list[Stage]) -> None:
@@ -318,10 +312,11 @@ class Accelerator:
         counts = _one("sampler", "bias") * (ticks // _TICKS_PER_NANOSECOND)
         self._account(phase, row, counts, self._price(counts))
 
-    def _account_reads(self, phase: str, row: QueryRow, counts: npt.NDArray[np.int64], joules: float) -> None:
-        self.ledger.counts[phase_index(phase)] += counts
+    def _account_reads(self, phase: str, row: QueryRow, reads: Reads) -> None:
+        """Book what a pass through the arrays drove."""
+        counts, joules = self.plan.read_counts(reads), self.plan.read_joules(reads)
         self.ledger.array_joules[phase_index(phase)] += joules
-        row.energy += price(counts, np.asarray(joules), self.costs.joules)
+        self._account(phase, row, counts, price(counts, np.asarray(joules), self.costs.joules))
 
     def _n_cells(self) -> int:
         return sum(s.lam.size for s in self.chip.layers)
