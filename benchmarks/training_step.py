@@ -17,7 +17,8 @@ import numpy as np
 from llvmlite import binding
 
 from bimu_hw.cards import Card, device_specs, load_card
-from bimu_hw.crossbar.chip import ArraySpec, Chip, Encoded
+from bimu_hw.crossbar.chip import Chip, Encoded
+from bimu_hw.crossbar.readout import ArraySpec
 from bimu_hw.crossbar.synapses import Seeds, SynapseSpec
 from bimu_hw.devices import get_model
 from bimu_hw.learning.rules import Bimu

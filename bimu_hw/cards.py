@@ -306,9 +306,10 @@ def _read_card_file(name: str, path: Path) -> str:
 
 
 def _component_spec(
-    name: str, unit: str, doc: str, low: float = 0.0, high: float = math.inf, integer: bool = False
-) -> ParamSpec:
-    return ParamSpec(name, unit, doc, low=low, high=high, integer=integer)
+    name: str, unit: str, doc: str, low: float = 0.0, high: float = math.inf, integer: bool = False,
+    neutral: float | None = None,
+) -> ParamSpec:  # fmt: skip
+    return ParamSpec(name, unit, doc, low=low, high=high, neutral=neutral, integer=integer)
 
 
 #: What a component card states: the periphery, the digital unit and the label oracle around the arrays.
@@ -321,9 +322,20 @@ COMPONENT_COSTS = {
         _component_spec("adc_reference_bits", "1", "resolution that the converter's values hold for", 2.0, 16.0, True),
         _component_spec("adc_convert_energy", "J", "one conversion at the reference resolution"),
         _component_spec("adc_convert_time", "s", "one conversion at the reference resolution"),
+        _component_spec("adc_offset", "1", "offset of a column's converter in steps, rms over columns", neutral=0.0),
+        _component_spec("adc_gain_error", "1", "relative gain error of a column's converter, rms", neutral=0.0),
+        _component_spec("adc_noise", "1", "noise of one conversion in steps, rms", neutral=0.0),
+        _component_spec("dac_reference_bits", "1", "resolution that the input converter's values hold for", 1.0, 16.0,
+                        True),
         _component_spec("dac_convert_energy", "J", "one conversion of an input to an analog word-line voltage"),
+        _component_spec("dac_inl", "1", "error in the middle of an input converter's range in steps, rms", neutral=0.0),
         _component_spec("sense_energy", "J", "one decision of a sense amplifier, the converter of 1 bit"),
         _component_spec("sense_time", "s", "one decision of a sense amplifier"),
+        _component_spec("sense_offset", "1", "offset of a sense amplifier over its full scale, rms", neutral=0.0),
+        _component_spec("r_wordline", "ohm", "word line between neighbouring cells", neutral=0.0),
+        _component_spec("r_bitline", "ohm", "bit line between neighbouring cells", neutral=0.0),
+        _component_spec("r_driver", "ohm", "driver of a line, at the line's beginning", neutral=0.0),
+        _component_spec("r_sense", "ohm", "input of the circuit that senses a line", neutral=0.0),
         _component_spec("digital_add_energy", "J", "one accumulate of a partial sum"),
         _component_spec("digital_mac_energy", "J", "one multiply-accumulate"),
         _component_spec("digital_function_energy", "J", "one exponential, logarithm, root or division"),

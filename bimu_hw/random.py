@@ -40,6 +40,9 @@ class Purpose(IntEnum):
     CONTROLLER_READ = 19
     OOD = 20
     DISTURB = 21
+    ADC_ERROR = 22
+    ADC_NOISE = 23
+    DAC_ERROR = 24
 
 
 _MASK = (1 << 64) - 1

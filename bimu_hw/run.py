@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,10 @@ from bimu_hw.accelerator.clock import to_seconds
 from bimu_hw.accelerator.engine import Accelerator, AcceleratorSpec, QueryRow
 from bimu_hw.accelerator.plan import RESOURCES, WorkPlan
 from bimu_hw.cards import Card
-from bimu_hw.crossbar.chip import ArraySpec, Chip, Encoded
-from bimu_hw.crossbar.encoding import InputEncoder
+from bimu_hw.crossbar.calibration import CALIBRATION_EXAMPLES, calibrate
+from bimu_hw.crossbar.chip import Chip, Encoded
+from bimu_hw.crossbar.encoding import InputEncoder, driver_bow
+from bimu_hw.crossbar.readout import ArraySpec
 from bimu_hw.crossbar.synapses import Seeds, SynapseSpec
 from bimu_hw.errors import RunError
 from bimu_hw.kernels.network import query_uncertainty
@@ -42,7 +45,7 @@ from bimu_hw.ledger import CostTable
 from bimu_hw.operations import COMPONENTS
 from bimu_hw.record import RUN_FILE, ResourceUse, RunRecorder, write_run
 from bimu_hw.report.summary import summarise
-from bimu_hw.scaling import scale_adc, scale_lines
+from bimu_hw.scaling import scale_adc, scale_dac, scale_lines
 from bimu_hw.scenario import Scenario
 
 #: Noise keys of evaluations start here, out of reach of any query's.
@@ -175,7 +178,8 @@ class Run:
         self.n_examples = self.stream.n_examples
         self._encoder = InputEncoder(
             self.stream.n_in, s.crossbar.inputs, self.stream.n_bits, s.crossbar.input_bits,
-            (float(self.stream.data.x_train.min()), float(self.stream.data.x_train.max())),
+            (float(self.stream.data.x_train.min()), float(self.stream.data.x_train.max())), s.crossbar.dac_bits,
+            driver_bow(self.stream.n_in, s.component_card.costs["dac_inl"].value, s.seeds.fabrication),
         )  # fmt: skip
         self._affine = self.stream.affine("train")
         self.chip = build_chip(scenario, self.stream.n_in, self.stream.n_classes)
@@ -183,7 +187,7 @@ class Run:
         self.rule = RULES[s.learning.rule](**s.rule_parameters)
         self.plan = WorkPlan(
             self.chip, self.components, s.storage_card, s.sampler_card,
-            input_planes=self._encoder.n_planes(self._affine.offset),
+            input_slots=self._encoder.slots(self._affine.offset, self._affine.scale),
             input_bits=self._encoder.bits or self.stream.n_bits or 32,
             columns_per_adc=s.crossbar.columns_per_adc, rule_operations=self.rule.operations,
             relaxed=s.learning.gradient == "relaxed", rule_memory_bits=self.rule.memory_bits,
@@ -191,6 +195,8 @@ class Run:
         for synapses in self.chip.layers:
             synapses.keep_requests = s.record.state
             synapses.look_interval = to_seconds(self.plan.look_ticks(s.device.holds))
+        calibration = (self._encode(self.stream.example(i)[0], self._affine) for i in range(self.n_examples))
+        calibrate(self.chip, islice(calibration, CALIBRATION_EXAMPLES), s.crossbar.adc_range == "calibrated")
         self.costs = CostTable.from_cards(
             {"component": self.components, "storage": s.storage_card, "sampler": s.sampler_card}
         )
@@ -219,7 +225,8 @@ class Run:
         return self._encode(codes, self._affine), int(true), int(answer), int(self.stream.task_of(index))
 
     def _encode(self, codes: npt.NDArray[np.generic], affine: Any) -> Encoded:
-        return Encoded(*self._encoder.encode(codes, affine.offset, affine.scale))
+        slots = self._encoder.slots(affine.offset, affine.scale) if self._encoder.mode == "pulse_width" else None
+        return Encoded(*self._encoder.encode(codes, affine.offset, affine.scale), slots)
 
     def before_query(self, index: int, tick: int) -> None:
         """Evaluate at the end of a task, take snapshots when they are due; nothing here changes the run."""
@@ -278,7 +285,9 @@ class Run:
             for i in range(n):
                 per_query = options.networks == "per_query"
                 logits = self.chip.infer(
-                    self._encode(codes[i], affine), event + (task * len(labels) + i if per_query else 0), now,
+                    # Held networks, and yet every image has noise of its own in the converters.
+                    self._encode(codes[i], affine), event + (0 if fresh and not per_query else task * len(labels) + i),
+                    now,
                     fresh=fresh or per_query, probe=True,
                 )  # fmt: skip
                 fresh = False
@@ -344,7 +353,8 @@ def build_chip(scenario: Scenario, n_in: int, n_classes: int) -> Chip:
     s = scenario
     arrays = ArraySpec(
         s.crossbar.tile_wordlines, s.crossbar.tile_bitlines, s.crossbar.columns, s.crossbar.inputs,
-        s.crossbar.adc_bits, s.crossbar.adc_range, s.crossbar.gradient_bits, s.accelerator.write_columns,
+        s.crossbar.adc_bits, s.crossbar.adc_range if isinstance(s.crossbar.adc_range, float) else 1.0,
+        s.crossbar.gradient_bits, s.accelerator.write_columns, *_converter_errors(s), s.crossbar.partial_sum_bits,
     )  # fmt: skip
     synapses = SynapseSpec(
         s.storage_card, s.sampler_card, s.device.programming, s.device.residue_bits, s.device.lam_max,
@@ -357,10 +367,20 @@ def build_chip(scenario: Scenario, n_in: int, n_classes: int) -> Chip:
     )  # fmt: skip
 
 
+def _converter_errors(scenario: Scenario) -> tuple[float, float, float]:
+    """Return offset, gain error and noise of the converters in use; the step of a sense amplifier is its full scale."""
+    costs, bits = scenario.component_card.costs, scenario.crossbar.adc_bits
+    if bits < 2:
+        return (costs["sense_offset"].value if bits else 0.0), 0.0, 0.0
+    return costs["adc_offset"].value, costs["adc_gain_error"].value, costs["adc_noise"].value
+
+
 def components_in_use(scenario: Scenario) -> Card:
-    """Return the component card at the scenario's converter resolution and line length."""
-    cells = scenario.crossbar.tile_bitlines * (2 if scenario.crossbar.columns == "differential" else 1)
-    return scale_lines(scale_adc(scenario.component_card, scenario.crossbar.adc_bits), cells)
+    """Return the component card at the resolution and kind of the scenario's converters and the length of its lines."""
+    crossbar = scenario.crossbar
+    cells = crossbar.tile_bitlines * (2 if crossbar.columns == "differential" else 1)
+    card = scale_dac(scale_adc(scenario.component_card, crossbar.adc_bits, crossbar.adc), crossbar.dac_bits)
+    return scale_lines(card, cells)
 
 
 def provenance(scenario: Scenario) -> dict[str, Any]:

@@ -18,14 +18,22 @@ MAX_ADC_BITS = 16
 _ENERGY_PER_BIT = 10.0 ** ((6.02 - 3.2205) / 10.0)
 _BITS_EXPONENT = -2.829
 
+#: What a sense amplifier, alone or as a comparator, costs as a converter.
+_SENSE = {"adc_convert_energy": "sense_energy", "adc_convert_time": "sense_time", "adc_area": "sense_area"}
 
-def scale_adc(card: Card, bits: int) -> Card:
-    """Return a component card whose converter has another resolution.
 
-    Up to the card's reference resolution a converter works by successive approximation: energy, time and area follow
-    its ``bits + 1`` steps (NeuroSim's rule for the time; its areas and energies follow it within a third from 4 bits
-    to 8). Beyond it energy grows at least as published converters do, 1.9 times per bit with a falling correction; that
-    regression turns round below 5 bits and is not used there. One bit is a sense amplifier, which the card states.
+def scale_adc(card: Card, bits: int, kind: str = "sar") -> Card:
+    """Return a component card whose converter has another resolution or architecture.
+
+    ``sar``: up to the card's reference resolution a converter works by successive approximation: energy, time and area
+    follow its ``bits + 1`` steps (NeuroSim's rule for the time; its areas and energies follow it within a third from 4
+    bits to 8). Beyond it energy grows at least as published converters do, 1.9 times per bit with a falling correction;
+    that regression turns round below 5 bits and is not used there.
+
+    ``flash``: all ``2**bits - 1`` decisions at once, each by a comparator that costs what the card's sense amplifier
+    does, in the time of one (NeuroSim's rule).
+
+    ``sense_amplifier``: one decision, 1 bit, whatever the kind.
 
     Parameters
     ----------
@@ -33,11 +41,12 @@ def scale_adc(card: Card, bits: int) -> Card:
         A component card.
     bits : int
         0 for an exact converter, priced as the one the card states: no circuit is exact.
+    kind : {"sar", "flash", "sense_amplifier"}
 
     Returns
     -------
     Card
-        The card itself for 0 bits and for its reference resolution.
+        The card itself for 0 bits, and for a successive approximation of its reference resolution.
 
     Raises
     ------
@@ -55,13 +64,18 @@ def scale_adc(card: Card, bits: int) -> Card:
         )
     costs = card.costs
     reference = costs["adc_reference_bits"].value
-    if bits in (0, reference):
+    if bits == 0 or (bits == reference and kind == "sar"):
         return card
     at = f"{bits} bits from {reference:g}"
     if bits == 1:
         changed = {
-            f"adc_{name}": replace(costs[f"sense_{sense}"], why=f"sense amplifier: {costs[f'sense_{sense}'].why}")
-            for name, sense in (("convert_energy", "energy"), ("convert_time", "time"), ("area", "area"))
+            adc: replace(costs[sense], why=f"sense amplifier: {costs[sense].why}") for adc, sense in _SENSE.items()
+        }
+    elif kind == "flash":
+        n = 2**bits - 1
+        factors = {"adc_convert_energy": n, "adc_convert_time": 1, "adc_area": n}
+        changed = {
+            adc: _scaled(costs[sense], factors[adc], f"{n} comparators side by side") for adc, sense in _SENSE.items()
         }
     else:
         steps = (bits + 1.0) / (reference + 1.0)
@@ -70,6 +84,27 @@ def scale_adc(card: Card, bits: int) -> Card:
         factors = {"adc_convert_energy": energy, "adc_convert_time": steps, "adc_area": steps}
         changed = {name: _scaled(costs[name], factor, at) for name, factor in factors.items()}
     changed["adc_reference_bits"] = _exactly(costs["adc_reference_bits"], bits, at)
+    return _with_costs(card, changed)
+
+
+def scale_dac(card: Card, bits: int) -> Card:
+    """Return a component card whose input converter has another resolution: a ladder costs its rungs.
+
+    Parameters
+    ----------
+    card : Card
+        A component card.
+    bits : int
+        0 for an exact converter, priced as the one the card states.
+    """
+    reference = card.costs["dac_reference_bits"]
+    if bits in (0, reference.value):
+        return card
+    at = f"{bits} bits from {reference.value:g}"
+    changed = {
+        name: _scaled(card.costs[name], bits / reference.value, at) for name in ("dac_convert_energy", "dac_area")
+    }
+    changed["dac_reference_bits"] = _exactly(reference, bits, at)
     return _with_costs(card, changed)
 
 

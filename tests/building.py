@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from bimu_hw.cards import Card, Fact, device_specs, neutral_values
-from bimu_hw.crossbar.chip import ArraySpec, Chip, Encoded
+from bimu_hw.crossbar.chip import Chip, Encoded
+from bimu_hw.crossbar.readout import ArraySpec
 from bimu_hw.crossbar.synapses import Seeds, SynapseSpec
 from bimu_hw.devices import get_model
 

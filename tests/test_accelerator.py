@@ -76,7 +76,7 @@ def build(
     chip = make_chip((N_IN, 9, N_OUT), N_SAMPLE, synapses=spec, arrays=ideal_arrays())
     parts = parts or components()
     plan = WorkPlan(
-        chip, parts, storage, sampler, input_planes=1, input_bits=8, columns_per_adc=4,
+        chip, parts, storage, sampler, input_slots=(1,), input_bits=8, columns_per_adc=4,
         rule_operations=RULE.operations, relaxed=gradient == "relaxed",
     )  # fmt: skip
     costs = CostTable.from_cards({"component": parts, "storage": storage, "sampler": sampler})

@@ -28,7 +28,7 @@ MNIST = (-0.13066 / 0.30811, 1.0 / (255.0 * 0.30811))
 @jit
 def _convert_all(values, step, shift, code_min, code_max, out):
     for i in range(values.size):
-        out[i] = convert(values[i], step, shift, code_min, code_max)
+        out[i] = convert(values[i], step, shift, np.float32(0.0), code_min, code_max)
 
 
 def through(converter, values):
@@ -106,7 +106,7 @@ def test_bit_planes_add_up_to_the_input_exactly(n_bits, offset):
     encoder = InputEncoder(codes.size, "bit_serial", n_bits)
     planes, weight, x = encoder.encode(codes, offset, 0.03125)
     assert planes.shape == (1, n_bits + (offset != 0.0), codes.size)
-    assert encoder.n_planes(offset) == planes.shape[1] == weight.size
+    assert len(encoder.slots(offset, 0.03125)) == planes.shape[1] == weight.size
     assert planes.dtype == weight.dtype == x.dtype == np.float32
     assert set(np.unique(planes)) <= {0.0, 1.0}
     wanted = offset + 0.03125 * codes.astype(np.float64)
@@ -130,7 +130,7 @@ def test_fewer_bits_send_the_nearest_of_evenly_spaced_codes(n_bits, input_bits, 
     codes = np.arange(2**n_bits, dtype=np.uint8)
     encoder = InputEncoder(codes.size, "bit_serial", n_bits, input_bits)
     planes, weight, x = encoder.encode(codes, offset, 0.25)
-    assert planes.shape[1] == encoder.n_planes(offset) == input_bits + (offset != 0.0)
+    assert planes.shape[1] == len(encoder.slots(offset, 0.25)) == input_bits + (offset != 0.0)
     ends = [offset + 0.25 * (2**n_bits - 1) * k / (2**input_bits - 1) for k in range(2**input_bits)]
     wanted = [ends[twin.nearest(offset + 0.25 * float(c), ends)] for c in codes]
     np.testing.assert_allclose(twin.reconstructed(planes, weight)[0], wanted, rtol=0, atol=4 * EPS * 64)
@@ -152,7 +152,7 @@ def test_float_features_are_sent_to_half_a_step_and_clipped(feature_range, offse
     features = np.random.default_rng(2).uniform(low - 0.3, high + 0.3, 500).astype(np.float32)
     encoder = InputEncoder(500, "bit_serial", None, 6, feature_range)
     planes, weight, x = encoder.encode(features, offset, scale)
-    assert planes.shape[1] == weight.size == encoder.n_planes(offset)
+    assert planes.shape[1] == weight.size == len(encoder.slots(offset, scale))
     clipped = offset + scale * np.clip(features.astype(np.float64), low, high)
     value = twin.reconstructed(planes, weight)[0]
     size = abs(offset) + scale * max(abs(low), abs(high)) * 2
@@ -177,7 +177,7 @@ def test_an_analog_input_is_one_plane(dtype):
     encoder = InputEncoder(4, "analog", 8 if dtype is np.uint8 else None)
     planes, weight, x = encoder.encode(codes, *MNIST)
     wanted = (MNIST[0] + MNIST[1] * codes.astype(np.float64)).astype(np.float32)
-    assert encoder.n_planes(MNIST[0]) == 1
+    assert encoder.slots(*MNIST) == (1,)
     assert np.array_equal(planes, wanted[None, None])
     assert np.array_equal(x, wanted[None])
     assert np.array_equal(weight, [1.0])

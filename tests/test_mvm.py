@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from oracles import arrays as twin
 
-from bimu_hw.crossbar.encoding import Converter, InputEncoder
-from bimu_hw.kernels.mvm import driven_lines, driven_weight, forward_product, transposed_product
+from bimu_hw.crossbar.encoding import EXACT_STEP, Converter, InputEncoder
+from bimu_hw.kernels.mvm import convert_and_add, driven_lines, driven_weight, tile_sums, transposed_tile_sums
 
 EPS = 2.0**-24
 EXACT = Converter.uniform(0, 1.0).as_tuple()
@@ -23,6 +23,19 @@ def grained(rng, shape, grain, most):
     """Return multiples of `grain` up to `most` in magnitude, zero included."""
     n = round(most / grain)
     return (rng.integers(-n, n + 1, shape) * grain).astype(np.float32)
+
+
+def added(sums, plane_weight, converter, first=0, *, gain=None, offset=None, noise=0.0, key=3, word=None):
+    """Convert and add column sums; everything that is not given is ideal."""
+    columns = sums.shape[2:]
+    gain = np.ones(columns, np.float32) if gain is None else gain
+    offset = np.zeros(columns, np.float32) if offset is None else offset
+    word = word or (np.full(1, EXACT_STEP, np.float32), np.float32(-np.inf), np.float32(np.inf))
+    out = np.full((len(sums), columns[1]), np.nan, np.float32)
+    convert_and_add(
+        sums, plane_weight, converter, gain, offset, np.float32(noise), np.uint64(key), first, word, out
+    )
+    return out
 
 
 class Case:
@@ -56,21 +69,16 @@ class Case:
         planes = self.planes if len(self.planes) == 1 else self.planes[samples]
         looks = len(self.weights) // self.n_sample
         first, last, _ = samples.indices(self.n_sample)
-        partial = np.full((last - first, planes.shape[1], N_OUT), np.nan, np.float32)
-        out = np.full((last - first, N_OUT), np.nan, np.float32)
-        forward_product(
-            planes, self.plane_weight, self.weights[first * looks : last * looks], self.middle, self.gain, tile,
-            converter, partial, out,
-        )  # fmt: skip
-        return out
+        sums = np.full((last - first, planes.shape[1], -(-N_IN // tile), N_OUT), np.nan, np.float32)
+        tile_sums(
+            planes, self.weights[first * looks : last * looks], self.middle[None], self.gain[None], tile, sums
+        )
+        return added(sums, self.plane_weight[None], converter, first)
 
     def backward(self, tile=N_OUT, converter=EXACT):
-        partial = np.full(self.planes.shape[1], np.nan, np.float32)
-        out = np.full((self.n_sample, N_IN), np.nan, np.float32)
-        transposed_product(
-            self.planes, self.plane_weight, self.weights, self.middle, self.gain, tile, converter, partial, out
-        )
-        return out
+        sums = np.full((self.n_sample, self.planes.shape[1], -(-N_OUT // tile), N_IN), np.nan, np.float32)
+        transposed_tile_sums(self.planes, self.weights, self.middle, self.gain, tile, sums)
+        return added(sums, self.plane_weight, converter)
 
     def forward_twin(self, tile=N_IN, converter=twin.EXACT):
         return twin.product(
@@ -218,6 +226,6 @@ def test_driven_weight_equals_brute_force(shape, transposed):
     case = Case(*shape, transposed=transposed)
     if not transposed and not shape[2]:
         assert len(case.planes) == 1
-    got = driven_weight(case.planes, case.weights, case.n_sample, transposed)
+    got = driven_weight(case.planes, case.weights, case.n_sample, transposed, False)
     assert got == twin.driven_weight(case.planes, case.weights, case.n_sample, transposed)
     assert got != 0.0

@@ -22,7 +22,8 @@ import simpy
 from bimu_hw.accelerator.arrivals import Arrivals
 from bimu_hw.accelerator.clock import to_seconds
 from bimu_hw.accelerator.plan import RESOURCES, Stage, WorkPlan
-from bimu_hw.crossbar.chip import Chip, Encoded, LearningRule, Reads
+from bimu_hw.crossbar.chip import Chip, Encoded, LearningRule
+from bimu_hw.crossbar.readout import Reads
 from bimu_hw.errors import ScheduleError
 from bimu_hw.kernels.network import query_uncertainty
 from bimu_hw.learning.policies import Evidence, LabelPolicy

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from bimu_hw.accelerator.clock import to_ticks
 from bimu_hw.cards import Card
-from bimu_hw.crossbar.chip import Chip, Reads
+from bimu_hw.crossbar.chip import Chip
+from bimu_hw.crossbar.readout import Reads
 from bimu_hw.crossbar.synapses import Programming
 from bimu_hw.operations import OPERATIONS, new_counts, operation_index, phase_index
 
@@ -26,6 +27,8 @@ from bimu_hw.operations import OPERATIONS, new_counts, operation_index, phase_in
 KEPT_BITS = 16
 #: Bits of an unlimited residue register: a float32.
 FLOAT_BITS = 32
+#: Lines that are counted for the price of one addition: a full adder each, as many as an adder has.
+COUNTED_BITS = 16
 
 RESOURCES = ("controller", "arrays", "digital", "write_drivers")
 
@@ -57,8 +60,8 @@ class WorkPlan:
     chip : Chip
     components, storage, sampler : Card
         The component card must be for the scenario's converter resolution.
-    input_planes : int
-        Planes that an example takes at the first layer.
+    input_slots : tuple of int
+        Planes that an example takes at the first layer: how long each lasts, in integration times.
     input_bits : int
         Bits of an input that are read from the input buffer, per line.
     columns_per_adc : int
@@ -71,11 +74,12 @@ class WorkPlan:
     """
 
     def __init__(
-        self, chip: Chip, components: Card, storage: Card, sampler: Card, *, input_planes: int, input_bits: int,
+        self, chip: Chip, components: Card, storage: Card, sampler: Card, *, input_slots: tuple[int, ...],
+        input_bits: int,
         columns_per_adc: int, rule_operations: tuple[int, int], relaxed: bool, rule_memory_bits: int = 0,
     ) -> None:  # fmt: skip
         self._chip = chip
-        self._input_planes = input_planes
+        self._input_slots = input_slots
         self._input_bits = input_bits
         self._columns_per_adc = columns_per_adc
         self._rule_operations = rule_operations
@@ -110,8 +114,12 @@ class WorkPlan:
         if holds == "read":
             first = self._chip.layers[0].shape[1]
             columns = min(first, self._chip.arrays.tile_bitlines, self._columns_per_adc)
-            return self._fresh + self._drive + self._integrate + columns * self._convert
+            return self._fresh + self._look((1,), columns)
         return sum(stage.ticks for stage in stages)
+
+    def _look(self, slots: tuple[int, ...], columns: int) -> int:
+        """Return the duration of one look per plane, `columns` columns sharing a converter."""
+        return sum(self._drive + n * self._integrate + columns * self._convert for n in slots)
 
     def _digital_ticks(self, operations: int) -> int:
         return -(-operations // self._lanes) * self._digital
@@ -144,7 +152,8 @@ class WorkPlan:
         per_sample = []
         for k, synapses in enumerate(chip.layers):
             n_in, n_out = synapses.shape
-            planes = self._input_planes if k == 0 else chip.hidden_plane_count()
+            slots = self._input_slots if k == 0 else (1,) * chip.hidden_plane_count()
+            planes = len(slots)
             row_tiles, _ = chip.arrays.tiles(synapses.shape)
             cells = n_in * n_out
             looks = planes if synapses.spec.holds == "read" else 1
@@ -157,6 +166,9 @@ class WorkPlan:
             if k == 0 and chip.arrays.inputs == "analog":
                 _add(counts, "dac", "convert", n_in)
             adds = planes * row_tiles * n_out + n_out
+            if chip.arrays.columns == "xnor":
+                # What the lines that are on add to every column is known from their number.
+                adds += planes * -(-n_in // COUNTED_BITS)
             macs = 3 * n_out + (n_out if k == last else 0)
             functions = 2 + (2 * n_out if k == last else 0)
             _add(counts, "sampler", "bit", looks * cells)
@@ -168,8 +180,7 @@ class WorkPlan:
             _add(counts, "buffer", "read", n_in * (self._input_bits if k == 0 else 1))
             _add(counts, "buffer", "write", n_out * (1 if k < last else KEPT_BITS))
             columns = min(n_out, chip.arrays.tile_bitlines, self._columns_per_adc)
-            look = self._drive + self._integrate + columns * self._convert
-            per_sample.append(Stage("arrays", fresh + planes * look, cells))
+            per_sample.append(Stage("arrays", fresh + self._look(slots, columns), cells))
             per_sample.append(Stage("digital", self._digital_ticks(adds + macs + functions)))
         for _ in range(chip.n_sample):
             stages += per_sample
@@ -192,7 +203,8 @@ class WorkPlan:
             _add(backward, "buffer", "read", n_out * n_sample * KEPT_BITS)
             stages.append(Stage("digital", self._digital_ticks(macs + n_sample)))
             if k > 0:
-                planes = chip.arrays.gradient_bits + 1 if chip.arrays.gradient_bits else 1
+                slots = chip.arrays.gradient_slots
+                planes = len(slots)
                 _, column_tiles = chip.arrays.tiles((n_in, n_out))
                 looks = planes * n_sample
                 if chip.layers[k].spec.holds == "read":
@@ -201,7 +213,7 @@ class WorkPlan:
                 _add(backward, "digital", "add", looks * column_tiles * n_in + n_in * n_sample)
                 lines = min(n_in, chip.arrays.tile_wordlines, self._columns_per_adc)
                 fresh = planes * self._fresh if chip.layers[k].spec.holds == "read" else 0
-                ticks = fresh + planes * (self._drive + self._integrate + lines * self._convert)
+                ticks = fresh + self._look(slots, lines)
                 stages += [Stage("arrays", ticks, n_in * n_out)] * n_sample
         for synapses in chip.layers:
             n_in, n_out = synapses.shape

@@ -15,12 +15,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.crossbar.encoding import Converter, FloatArray, gradient_planes, hidden_planes
+from bimu_hw.crossbar.encoding import FloatArray, gradient_planes, hidden_planes
+from bimu_hw.crossbar.readout import ArraySpec, Readout, Reads
 from bimu_hw.crossbar.synapses import Programming, Seeds, SynapseArray, SynapseSpec, event_key
 from bimu_hw.crossbar.workers import Workers
 from bimu_hw.devices import ROOM_TEMPERATURE
 from bimu_hw.errors import ScenarioError
-from bimu_hw.kernels.mvm import driven_lines, driven_weight, forward_product, transposed_product
 from bimu_hw.kernels.network import (
     REVERSE_BINARY_GATE,
     SIGN,
@@ -36,40 +36,6 @@ from bimu_hw.kernels.relaxed import relaxed_forward, relaxed_gradient, relaxed_t
 from bimu_hw.random import Purpose, stream_key
 
 ACTIVATIONS = {"reverse_binary_gate": REVERSE_BINARY_GATE, "sign": SIGN}
-
-
-@dataclass(frozen=True)
-class ArraySpec:
-    """Geometry and converters of the arrays.
-
-    Attributes
-    ----------
-    tile_wordlines, tile_bitlines : int
-    columns : {"differential", "reference"}
-    inputs : {"bit_serial", "analog"}
-    adc_bits : int
-        0: exact.
-    adc_range : float
-        Full scale of the converter as a fraction of the largest column sum of the layer's tiles. A backward read, which
-        sums over few lines and so comes near its largest sum, always has the whole of it.
-    gradient_bits : int
-        Bits of the gradients driven backwards; 0: as they are.
-    write_columns : int
-        Columns programmed at once.
-    """
-
-    tile_wordlines: int
-    tile_bitlines: int
-    columns: str
-    inputs: str
-    adc_bits: int
-    adc_range: float
-    gradient_bits: int
-    write_columns: int
-
-    def tiles(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """Return how many tiles a layer takes along its word lines and along its bit lines."""
-        return -(-shape[0] // self.tile_wordlines), -(-shape[1] // self.tile_bitlines)
 
 
 class LearningRule(Protocol):
@@ -95,11 +61,14 @@ class Encoded:
     planes : float32[1, plane, n_in]
     plane_weight : float32[plane]
     x : float32[1, n_in]
+    slots : tuple of int, optional
+        For pulses: how long each plane lasts, in integration times of the array.
     """
 
     planes: FloatArray
     plane_weight: FloatArray
     x: FloatArray
+    slots: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -121,28 +90,12 @@ class LearnResult:
 
 
 @dataclass
-class Reads:
-    """What a pass drove, summed over its looks; the ledger turns it into counts and joules.
-
-    Attributes
-    ----------
-    drives : int64[layer]
-        Lines charged: driven lines times the tiles they cross.
-    conductance : float64[layer]
-        Sum of v**2 G over driven cells in siemens, v in units of the read voltage.
-    """
-
-    drives: npt.NDArray[np.int64]
-    conductance: npt.NDArray[np.float64]
-
-
-@dataclass
 class _Layer:
     """One layer's synapses and the buffers its kernels write to."""
 
     synapses: SynapseArray
-    converter: Converter
-    backward_converter: Converter
+    forward: Readout
+    backward: Readout
     n_sample: int
     weights: npt.NDArray[np.int8] = field(init=False)
 
@@ -161,6 +114,7 @@ class _Layer:
         self.back = np.zeros((s, n_in), np.float32)
         self.planes = np.zeros((1, 1, n_in), np.float32)
         self.plane_weight = np.ones(1, np.float32)
+        self.slots: tuple[int, ...] | None = None
         self.x = np.zeros((1, n_in), np.float32)
         self.slope = np.zeros((0, 0, 0), np.float32)
         self.backward_planes = np.zeros((s, 1, n_out), np.float32)
@@ -231,19 +185,13 @@ class Chip:
         self.activation = ACTIVATIONS[activation]
         self._workers = Workers(threads)
         self._signed_hidden = activation == "sign"
-        self._layers = [
-            _Layer(
-                SynapseArray((n_in, n_out), synapses, seeds, k, initial_lam, arrays.tile_wordlines, temperature),
-                # Full scale is what the lines in use can add up to: a layer may be narrower than a tile.
-                Converter.uniform(arrays.adc_bits, arrays.adc_range * min(n_in, arrays.tile_wordlines)),
-                Converter.uniform(arrays.adc_bits, float(min(n_out, arrays.tile_bitlines))),
-                n_sample,
-            )
-            for k, (n_in, n_out) in enumerate(zip(self.sizes[:-1], self.sizes[1:], strict=True))
-        ]
+        self._layers = []
+        for k, shape in enumerate(zip(self.sizes[:-1], self.sizes[1:], strict=True)):
+            array = SynapseArray(shape, synapses, seeds, k, initial_lam, arrays.tile_wordlines, temperature)
+            forward = Readout(array, arrays, seeds, n_sample, self._workers)
+            backward = Readout(array, arrays, seeds, n_sample, self._workers, transposed=True)
+            self._layers.append(_Layer(array, forward, backward, n_sample))
         self._relaxed_keys = [stream_key(seeds.noise, Purpose.RELAXED_SAMPLE, k) for k in range(len(self._layers))]
-        self._g_on = synapses.sampler.costs["g_on"].value
-        self._g_off = synapses.sampler.costs["g_off"].value
 
     @property
     def layers(self) -> list[SynapseArray]:
@@ -252,7 +200,12 @@ class Chip:
 
     def hidden_plane_count(self) -> int:
         """Return the number of planes a hidden layer's activations take."""
-        return 2 if self._signed_hidden and self.arrays.inputs == "bit_serial" else 1
+        return 2 if self._signed_hidden and not self.arrays.both_polarities else 1
+
+    @property
+    def readouts(self) -> list[Readout]:
+        """The circuits that read each layer forwards."""
+        return [layer.forward for layer in self._layers]
 
     def infer(
         self, example: Encoded, event: int, now: float, *, fresh: bool = True, probe: bool = False
@@ -276,33 +229,20 @@ class Chip:
         float32[sample, class]
             Logits (normalised outputs), a view of a buffer that the next call overwrites.
         """
-        planes, plane_weight, x = example.planes, example.plane_weight, example.x
+        planes, plane_weight, x, slots = example.planes, example.plane_weight, example.x, example.slots
         last = len(self._layers) - 1
         for k, layer in enumerate(self._layers):
-            layer.planes, layer.plane_weight, layer.x = planes, plane_weight, x
+            layer.planes, layer.plane_weight, layer.x, layer.slots = planes, plane_weight, x, slots
             if fresh:
                 layer.draw(event, now, planes.shape[1], probe=probe)
-            self._multiply(layer, planes, plane_weight)
+            layer.forward.read(planes, plane_weight, layer.weights, event, layer.y)
             normalise(layer.y, layer.normal, layer.inverse_deviation)
             if k < last:
                 activate(layer.normal, self.activation, layer.h)
                 x = layer.h
-                planes, plane_weight = hidden_planes(x, self._signed_hidden, self.arrays.inputs == "analog")
+                planes, plane_weight = hidden_planes(x, self._signed_hidden, self.arrays.both_polarities)
+                slots = None
         return self._layers[-1].normal
-
-    def _multiply(self, layer: _Layer, planes: FloatArray, plane_weight: FloatArray) -> None:
-        synapses, n_sample = layer.synapses, self.n_sample
-        looks = layer.weights.shape[0] // n_sample
-        sums = np.empty((n_sample, planes.shape[1], layer.y.shape[1]), np.float32)
-
-        def part(first: int, last: int) -> None:
-            forward_product(
-                planes if planes.shape[0] == 1 else planes[first:last], plane_weight,
-                layer.weights[first * looks : last * looks], synapses.value_middle, synapses.value_gain,
-                self.arrays.tile_wordlines, layer.converter.as_tuple(), sums[first:last], layer.y[first:last],
-            )  # fmt: skip
-
-        self._workers.split(n_sample, part)
 
     def learn(
         self, example: Encoded, label: int, event: int, now: float, rule: LearningRule, gradient: str,
@@ -389,49 +329,34 @@ class Chip:
             key = event_key(self._relaxed_keys[layer.synapses.layer], event)
             relaxed_transposed(layer.delta, layer.synapses.mean_weight(), key, layer.back)
             return
-        planes, weight = gradient_planes(layer.delta, self.arrays.gradient_bits)
+        planes, weight = gradient_planes(layer.delta, self.arrays.gradient_bits, self.arrays.inputs)
         weights = layer.weights
         if layer.per_look:
             weights = np.empty((self.n_sample * planes.shape[1], *layer.synapses.shape), np.int8)
             layer.look(event, now, weights, stream=1)
         layer.backward_planes, layer.backward_weights = planes, weights
-        transposed_product(
-            planes, weight, weights, layer.synapses.value_middle, layer.synapses.value_gain,
-            self.arrays.tile_bitlines, layer.backward_converter.as_tuple(),
-            np.empty(planes.shape[1], np.float32), layer.back,
-        )  # fmt: skip
+        layer.backward.read(planes, weight, weights, event, layer.back)
 
     def forward_reads(self) -> Reads:
         """Return what the last forward pass drove."""
-        return self._reads([(layer.planes, layer.weights) for layer in self._layers], transposed=False)
+        return _reads([layer.forward.driven(layer.planes, layer.weights, layer.slots) for layer in self._layers])
 
     def backward_reads(self) -> Reads:
         """Return what the backward reads of the last `learn` drove; the first layer is not read backwards."""
-        passes = [(layer.backward_planes, layer.backward_weights) for layer in self._layers]
-        return self._reads(passes, transposed=True)
+        arrays = self.arrays
+        slots = arrays.gradient_slots if arrays.inputs == "pulse_width" and arrays.gradient_bits else None
+        return _reads(
+            [(0, 0.0)]
+            + [
+                layer.backward.driven(layer.backward_planes, layer.backward_weights, slots)
+                for layer in self._layers[1:]
+            ]
+        )
 
-    def _reads(self, passes: list[tuple[FloatArray, npt.NDArray[np.int8]]], transposed: bool) -> Reads:
-        drives = np.zeros(len(passes), np.int64)
-        conductance = np.zeros(len(passes))
-        for k, ((planes, weights), layer) in enumerate(zip(passes, self._layers, strict=True)):
-            if transposed and k == 0:
-                continue
-            n, square = driven_lines(planes)
-            if planes.shape[0] == 1:
-                n, square = n * self.n_sample, square * self.n_sample
-            shape = layer.synapses.shape
-            tiles = self.arrays.tiles(shape)
-            crossed, width = (tiles[0], shape[0]) if transposed else (tiles[1], shape[1])
-            drives[k] = n * crossed
-            if self.arrays.columns == "differential":
-                # A pair carries g_on + g_off whatever its weight.
-                conductance[k] = square * width * (self._g_on + self._g_off)
-            else:
-                # The reference column of each tile carries the mean of the two states.
-                middle, half = (self._g_on + self._g_off) / 2.0, (self._g_on - self._g_off) / 2.0
-                signs = driven_weight(planes, weights, self.n_sample, transposed)
-                conductance[k] = square * (width + crossed) * middle + signs * half
-        return Reads(drives, conductance)
+
+def _reads(driven: list[tuple[int, float]]) -> Reads:
+    drives, conductance = zip(*driven, strict=True)
+    return Reads(np.array(drives, np.int64), np.array(conductance))
 
 
 def _ask(

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from bimu_hw.devices import ROOM_TEMPERATURE, Grid
 from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels import jit
+from bimu_hw.kernels.bits import fill_normal
+from bimu_hw.random import Purpose, stream_key
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -89,48 +91,78 @@ def _bit_planes(codes, n_bits, first, planes):
 class InputEncoder:
     """Turns the integer codes (or float features) of an example into the planes that drive the first layer.
 
-    With ``mode = "analog"`` there is one plane, x itself. With ``"bit_serial"`` there is a plane of ones that
-    carries the offset of a signed input and one plane per bit: x = offset + scale * code. The plane of ones is left
-    out if the offset is 0 and the codes, or the lowest feature, start at 0.
+    ``analog``
+        One plane, x itself; with `dac_bits` the nearest of 2**dac_bits evenly spaced values between the lowest and the
+        highest input, as each word line's converter puts it out.
+    ``bit_serial``
+        A plane of ones that carries the offset of a signed input and one plane per bit: x = offset + scale * code. The
+        plane of ones is left out if the offset is 0 and the codes, or the lowest feature, start at 0.
+    ``signed_bits``
+        The same with every bit sent as -1 or +1, half as heavy; the plane of ones carries what is then the middle of
+        the range, and is left out if that is 0.
+    ``pulse_width``
+        A plane of ones as with bit_serial, and one plane of the code over the largest code: word lines that are on for
+        so many of the 2**bits - 1 slots of a look.
 
     Parameters
     ----------
     n_in : int
-    mode : {"analog", "bit_serial"}
+    mode : {"analog", "bit_serial", "signed_bits", "pulse_width"}
     n_bits : int or None
         Bits of the data's own codes; None for float features.
     input_bits : int or None
         Bits to send; None for as many as the data have. Fewer bits send the nearest of 2**bits evenly spaced codes.
     feature_range : tuple of float
         Lowest and highest feature, used for float features only.
+    dac_bits : int
+        Resolution of the word lines' converters (analog); 0: exact.
+    bow : float32[n_in], optional
+        Integral nonlinearity of each word line's converter: the error in the middle of its range, in steps. It falls to
+        0 as a parabola towards both ends, which define gain and offset of a converter.
 
     Raises
     ------
     ScenarioError
-        If float features are to be sent bit by bit and `input_bits` is not given.
+        If float features are to be sent in bits and `input_bits` is not given.
     """
 
     def __init__(
         self, n_in: int, mode: str, n_bits: int | None, input_bits: int | None = None,
-        feature_range: tuple[float, float] = (0.0, 1.0),
+        feature_range: tuple[float, float] = (0.0, 1.0), dac_bits: int = 0, bow: FloatArray | None = None,
     ) -> None:  # fmt: skip
         self.mode = mode
         self.n_in = n_in
-        if mode == "bit_serial" and n_bits is None and input_bits is None:
+        if mode != "analog" and n_bits is None and input_bits is None:
             raise ScenarioError(
                 "crossbar.input_bits: missing; the data set has float features, so say how many bits to send."
             )
         self.data_bits = n_bits
-        self.bits = (input_bits or n_bits or 0) if mode == "bit_serial" else 0
+        self.bits = (input_bits or n_bits or 0) if mode != "analog" else dac_bits
+        self._bow = np.zeros(n_in, np.float32) if bow is None else bow
         self._top = 2.0**self.bits - 1.0
         self._range = feature_range
 
-    def n_planes(self, offset: float) -> int:
-        """Return the number of planes for inputs of the given offset."""
-        return 1 if self.mode == "analog" else self.bits + self._has_ones(offset)
+    def slots(self, offset: float, scale: float) -> tuple[int, ...]:
+        """Return how long each plane of an input offset + scale * code lasts, in integration times of the array."""
+        if self.mode == "analog":
+            return (1,)
+        ones = (1,) * self._has_ones(offset, scale)
+        return ones + ((int(self._top),) if self.mode == "pulse_width" else (1,) * self.bits)
 
-    def _has_ones(self, offset: float) -> bool:
+    def _has_ones(self, offset: float, scale: float) -> bool:
+        if self.mode == "signed_bits":
+            first, unit = self._grid(offset, scale)
+            return first + unit * self._top / 2.0 != 0.0
         return offset != 0.0 or (self.data_bits is None and self._range[0] != 0.0)
+
+    def _grid(self, offset: float, scale: float) -> tuple[float, float]:
+        """Return the value of code 0 and the distance between the values that are sent."""
+        if self.data_bits is None:
+            low, high = offset + scale * self._range[0], offset + scale * self._range[1]
+            return low, (high - low) / self._top
+        if self.bits < self.data_bits or self.mode == "analog":
+            return offset, scale * ((2.0**self.data_bits - 1.0) / self._top)
+        return offset, scale
 
     def encode(
         self, codes: npt.NDArray[np.generic], offset: float, scale: float
@@ -150,29 +182,50 @@ class InputEncoder:
         x : float32[1, n_in]
             The value that the planes stand for, as the digital unit uses it in the gradient.
         """
-        if self.mode == "analog":
+        if self.mode == "analog" and not self.bits:
             x = (offset + scale * codes.astype(np.float64)).astype(np.float32)
             return x[None, None, :], np.ones(1, np.float32), x[None, :]
+        first, unit = self._grid(offset, scale)
         if self.data_bits is None:
-            low, high = offset + scale * self._range[0], offset + scale * self._range[1]
-            unit = (high - low) / self._top
             value = offset + scale * codes.astype(np.float64)
-            k = np.clip(np.rint((value - low) / unit), 0, self._top)
-            first, scale = low, unit
-        elif self.bits < self.data_bits:
-            ratio = (2.0**self.data_bits - 1.0) / self._top
-            k = np.rint(codes.astype(np.float64) / ratio)
-            first, scale = offset, scale * ratio
+            k = np.clip(np.rint((value - first) / unit), 0, self._top)
+        elif unit != scale:
+            k = np.rint(codes.astype(np.float64) / ((2.0**self.data_bits - 1.0) / self._top))
         else:
-            k, first = codes.astype(np.float64), offset
-        signed = int(self._has_ones(offset))
-        planes = np.ones((1, self.bits + signed, self.n_in), np.float32)
-        _bit_planes(k.astype(np.int64), self.bits, signed, planes[0])
-        weight = np.empty(self.bits + signed, np.float32)
-        weight[:signed] = first
-        weight[signed:] = scale * 2.0 ** np.arange(self.bits)
-        x = (first + scale * k).astype(np.float32)
-        return planes, weight, x[None, :]
+            k = codes.astype(np.float64)
+        x = (first + unit * k).astype(np.float32)[None, :]
+        if self.mode == "analog":
+            part = k / self._top
+            volts = first + unit * (k + self._bow * (4.0 * part * (1.0 - part)))
+            return volts.astype(np.float32)[None, None, :], np.ones(1, np.float32), x
+        ones = int(self._has_ones(offset, scale))
+        n_plane = ones + (1 if self.mode == "pulse_width" else self.bits)
+        planes = np.ones((1, n_plane, self.n_in), np.float32)
+        weight = np.full(n_plane, first, np.float32)
+        if self.mode == "pulse_width":
+            planes[0, ones] = k / self._top
+            weight[ones] = unit * self._top
+            return planes, weight, x
+        _bit_planes(k.astype(np.int64), self.bits, ones, planes[0])
+        weight[ones:] = unit * 2.0 ** np.arange(self.bits)
+        if self.mode == "signed_bits":
+            weight[:ones] = first + unit * self._top / 2.0
+            _as_signs(planes[:, ones:], weight[ones:])
+        return planes, weight, x
+
+
+def _as_signs(planes: FloatArray, weight: FloatArray) -> None:
+    """Turn planes of 0 and 1 into planes of -1 and +1 of half the weight; *mutates* both."""
+    planes *= 2.0
+    planes -= 1.0
+    weight *= 0.5
+
+
+def driver_bow(n_in: int, inl: float, seed: int) -> FloatArray:
+    """Return the integral nonlinearity of each word line's converter in steps, float32[n_in]: normal, of rms `inl`."""
+    bow = np.empty(n_in, np.float32)
+    fill_normal(stream_key(seed, Purpose.DAC_ERROR), bow)
+    return bow * np.float32(inl)
 
 
 def hidden_planes(h: FloatArray, signed: bool, analog: bool) -> tuple[FloatArray, FloatArray]:
@@ -182,8 +235,10 @@ def hidden_planes(h: FloatArray, signed: bool, analog: bool) -> tuple[FloatArray
     ----------
     h : float32[sample, unit]
         0 and 1 (gate), or -1 and +1 (sign; `signed`).
-    signed, analog : bool
+    signed : bool
         A signed activation on one-polarity drivers needs a plane of ones: h = -1 + 2 * bit.
+    analog : bool
+        Whether a line, or a complementary pair of them, can take both signs.
 
     Returns
     -------
@@ -197,7 +252,7 @@ def hidden_planes(h: FloatArray, signed: bool, analog: bool) -> tuple[FloatArray
     return planes, np.array([-1.0, 2.0], np.float32)
 
 
-def gradient_planes(delta: FloatArray, bits: int) -> tuple[FloatArray, FloatArray]:
+def gradient_planes(delta: FloatArray, bits: int, mode: str = "bit_serial") -> tuple[FloatArray, FloatArray]:
     """Encode output gradients for the backward read, each sample scaled by its own largest element.
 
     Parameters
@@ -205,10 +260,13 @@ def gradient_planes(delta: FloatArray, bits: int) -> tuple[FloatArray, FloatArra
     delta : float32[sample, unit]
     bits : int
         2 or more; 0 sends delta as it is.
+    mode : {"bit_serial", "signed_bits", "pulse_width"}
+        As in `InputEncoder`.
 
     Returns
     -------
     planes : float32[sample, plane, unit]
+        The first is one of ones.
     plane_weight : float32[sample, plane]
     """
     n_sample = delta.shape[0]
@@ -219,10 +277,19 @@ def gradient_planes(delta: FloatArray, bits: int) -> tuple[FloatArray, FloatArra
     largest = np.abs(delta).max(axis=1, keepdims=True).astype(np.float64)
     safe = np.where(largest > 0, largest, 1.0)
     codes = (np.rint(delta / safe * half) + half).astype(np.int64)
-    planes = np.ones((n_sample, bits + 1, delta.shape[1]), np.float32)
+    n_plane = 1 + (1 if mode == "pulse_width" else bits)
+    planes = np.ones((n_sample, n_plane, delta.shape[1]), np.float32)
+    weight = np.empty((n_sample, n_plane), np.float32)
+    weight[:, :1] = -largest
+    if mode == "pulse_width":
+        top = 2.0**bits - 1.0
+        planes[:, 1, :] = codes / top
+        weight[:, 1:] = largest / half * top
+        return planes, weight
     for b in range(bits):
         planes[:, b + 1, :] = (codes >> b) & 1
-    weight = np.empty((n_sample, bits + 1), np.float32)
-    weight[:, :1] = -largest
     weight[:, 1:] = largest / half * 2.0 ** np.arange(bits)
+    if mode == "signed_bits":
+        weight[:, :1] = largest / half / 2.0  # -largest + half the largest code
+        _as_signs(planes[:, 1:], weight[:, 1:])
     return planes, weight

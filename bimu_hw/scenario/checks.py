@@ -16,7 +16,7 @@ from bimu_hw.learning.policies import POLICY_PARAMETERS
 from bimu_hw.presets import PRESETS, RULE_PARAMETERS
 from bimu_hw.scenario.cards import LoadedCards
 from bimu_hw.scenario.reading import Dotted, Source, example_of
-from bimu_hw.scenario.tables import ScenarioFile
+from bimu_hw.scenario.tables import Crossbar, ScenarioFile
 
 #: A key and what is wrong with it.
 Problem = tuple[Dotted, str]
@@ -94,8 +94,20 @@ CONDITIONS = (
         needed_by="a storage element of {levels}", idle=math.inf,
     ),
     Condition(
-        "crossbar", "input_bits", lambda file, n_levels: file.crossbar.inputs == "bit_serial",
+        "crossbar", "input_bits", lambda file, n_levels: file.crossbar.inputs != "analog",
         "crossbar.inputs = \"{file.crossbar.inputs}\" does not send bits",
+    ),
+    Condition(
+        "crossbar", "dac_bits", lambda file, n_levels: file.crossbar.inputs == "analog",
+        "crossbar.inputs = \"{file.crossbar.inputs}\" has no converters at the word lines", idle=0,
+    ),
+    Condition(
+        "crossbar", "adc", lambda file, n_levels: file.crossbar.adc_bits > 0,
+        "an exact converter (adc_bits = 0) is of no kind", idle="sar",
+    ),
+    Condition(
+        "crossbar", "compensation", lambda file, n_levels: file.crossbar.ir_drop == "exact",
+        "there is nothing to compensate without crossbar.ir_drop = \"exact\"", idle="none",
     ),
     Condition(
         "crossbar", "adc_range", lambda file, n_levels: file.crossbar.adc_bits > 0,
@@ -104,8 +116,8 @@ CONDITIONS = (
     ),
     Condition(
         "crossbar", "gradient_bits", lambda file, n_levels: _reads_backwards(file),
-        "only the hard gradient of a network with hidden layers and bit_serial inputs is driven back in bits",
-        needed_by="the backward read of a hidden layer with bit_serial inputs", idle=0,
+        "only the hard gradient of a network with hidden layers and inputs in bits is driven back in bits",
+        needed_by="the backward read of a hidden layer with inputs in bits", idle=0,
     ),
     *(
         Condition(
@@ -123,7 +135,7 @@ CONDITIONS = (
 
 def _reads_backwards(file: ScenarioFile) -> bool:
     hard = bool(file.network.hidden) and file.learning.gradient == "hard"
-    return hard and file.crossbar.inputs == "bit_serial"
+    return hard and file.crossbar.inputs != "analog"
 
 
 def _in_words(n_levels: int) -> str:
@@ -193,12 +205,16 @@ def _preset_problems(file: ScenarioFile) -> Iterator[Problem]:
 
 
 def _fill(file: ScenarioFile, cards: LoadedCards, n_levels: int) -> ScenarioFile:
-    values: dict[str, dict[str, Any]] = {"learning": {}, "device": {}}
+    values: dict[str, dict[str, Any]] = {"learning": {}, "device": {}, "crossbar": {}}
     if file.learning.preset is not None:
         preset = PRESETS[file.learning.preset].values
         values["learning"] = {key: value for key, value in preset.items() if getattr(file.learning, key) is None}
     if file.device.holds is None:
         values["device"]["holds"] = cards.sampler_model.holds[0]
+    if file.crossbar.adc is None:
+        values["crossbar"]["adc"] = "sense_amplifier" if file.crossbar.adc_bits == 1 else "sar"
+    if file.crossbar.adc_range == "full_scale":
+        values["crossbar"]["adc_range"] = 1.0
     for condition in CONDITIONS:
         if condition.idle is not None and not condition.applies(file, n_levels):
             values.setdefault(condition.table, {})[condition.key] = condition.idle
@@ -240,17 +256,48 @@ def _contradictions(file: ScenarioFile, cards: LoadedCards, folder: Path) -> Ite
     if file.device.holds not in holds:
         able = ", ".join(f'"{word}"' for word in holds)
         yield "device.holds", f"got {file.device.holds!r}; the sampling element {file.device.sampler!r} can do {able}."
-    elif file.device.holds == "read" and crossbar.columns == "differential":
+    elif file.device.holds == "read" and crossbar.columns != "reference":
         yield "device.holds", (
             "\"read\" lets the two cells of a pair run freely, so they are not each other's opposite as "
-            "crossbar.columns = \"differential\" needs; write columns = \"reference\" or holds = \"query\"."
+            f"crossbar.columns = \"{crossbar.columns}\" needs; write columns = \"reference\" or holds = \"query\"."
         )
+    if crossbar.adc_bits and (crossbar.adc == "sense_amplifier") != (crossbar.adc_bits == 1):
+        yield "crossbar.adc", (
+            f"got \"{crossbar.adc}\" with adc_bits = {crossbar.adc_bits}; a converter of 1 bit is a sense amplifier, "
+            "and of more bits \"sar\" or \"flash\"; change one of the two."
+        )
+    if crossbar.ir_drop == "exact" and crossbar.inputs == "pulse_width":
+        yield "crossbar.ir_drop", (
+            "got \"exact\" with inputs = \"pulse_width\", whose lines go off one after the other, each time another "
+            "circuit; write another encoding, or ir_drop = \"none\"."
+        )
+    yield from _idle_facts(file)
     for key, value in (
         ("crossbar.columns_per_adc", crossbar.columns_per_adc),
         ("accelerator.write_columns", accelerator.write_columns),
     ):
         if value > crossbar.tile_bitlines:
             yield key, f"got {value}, but a tile has {crossbar.tile_bitlines} bit lines; allowed is up to that many."
+
+
+#: Numbers of the component card that have no effect in some scenarios: names, when they have one, and why not.
+_IDLE_FACTS: tuple[tuple[tuple[str, ...], Callable[[Crossbar], bool], str], ...] = (
+    (("r_wordline", "r_bitline", "r_driver", "r_sense"), lambda c: c.ir_drop == "exact",
+     "crossbar.ir_drop = \"none\" leaves resistances out"),
+    (("adc_offset", "adc_gain_error", "adc_noise"), lambda c: c.adc_bits > 1,
+     "it is an error of converters of 2 bits or more"),
+    (("sense_offset",), lambda c: c.adc_bits == 1, "there are no sense amplifiers (adc_bits = 1)"),
+    (("dac_inl",), lambda c: c.inputs == "analog" and c.dac_bits > 0,
+     "no input passes a converter of some resolution (inputs = \"analog\" and dac_bits)"),
+)  # fmt: skip
+
+
+def _idle_facts(file: ScenarioFile) -> Iterator[Problem]:
+    """Yield what the scenario sets on the component card to no effect."""
+    for names, applies, reason in _IDLE_FACTS:
+        for name in names:
+            if name in file.components.params and not applies(file.crossbar):
+                yield f"components.params.{name}", f"has no effect, because {reason}; remove it."
 
 
 def _not_ideal(file: ScenarioFile, cards: LoadedCards) -> Iterator[str]:
@@ -270,6 +317,10 @@ def _not_ideal(file: ScenarioFile, cards: LoadedCards) -> Iterator[str]:
         yield f"crossbar.inputs is {file.crossbar.inputs!r}, not 'analog'"
     if file.crossbar.adc_bits != 0:
         yield f"crossbar.adc_bits is {file.crossbar.adc_bits}, not 0"
+    for key, ideal in (("dac_bits", 0), ("partial_sum_bits", 0), ("ir_drop", "none")):
+        value = getattr(file.crossbar, key)
+        if value != ideal:
+            yield f"crossbar.{key} is {value!r}, not {ideal!r}"
     holds = file.device.holds or cards.sampler_model.holds[0]
     if holds != "query":
         yield f"device.holds is {holds!r}, not 'query'"

@@ -63,6 +63,17 @@ def _check_snapshots(given: object) -> object:
     )
 
 
+def _check_range(given: object) -> object:
+    if given in ("full_scale", "calibrated"):
+        return given
+    if isinstance(given, (int, float)) and not isinstance(given, bool) and 0 < given <= 1:
+        return float(given)
+    raise ValueError(
+        f"got {given!r}; allowed are numbers above 0 up to 1, a fraction of the largest column sum, \"full_scale\", or "
+        "\"calibrated\"."
+    )
+
+
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Count = Annotated[int, Field(ge=1)]
 Bits = Annotated[int, Field(ge=0, le=16)]
@@ -76,6 +87,13 @@ Snapshots = Annotated[
     int | Literal["task"],
     BeforeValidator(_check_snapshots),
     WithJsonSchema({"anyOf": [{"const": "task"}, {"type": "integer", "minimum": 0}]}),
+]
+ConverterRange = Annotated[
+    float | Literal["full_scale", "calibrated"],
+    BeforeValidator(_check_range),
+    WithJsonSchema(
+        {"anyOf": [{"enum": ["full_scale", "calibrated"]}, {"type": "number", "exclusiveMinimum": 0, "maximum": 1}]}
+    ),
 ]
 Overrides = Annotated[
     dict[str, Any],
@@ -208,20 +226,30 @@ class Crossbar(Table):
     """Word lines (inputs) of a tile."""
     tile_bitlines: Annotated[int, Field(ge=2, le=65536, examples=[128])]
     """Bit lines (outputs) of a tile."""
-    columns: Literal["differential", "reference"]
-    """How a signed sum is sensed: against a complementary column or against a shared reference."""
-    inputs: Literal["bit_serial", "analog"]
-    """How multi-bit inputs drive the word lines."""
+    columns: Literal["differential", "reference", "xnor"]
+    """What a weight is: a pair of cells on two columns, a cell against a shared reference, a pair on two word lines."""
+    inputs: Literal["bit_serial", "analog", "pulse_width", "signed_bits"]
+    """How multi-bit inputs drive the word lines: bits of 0 and 1, voltages, pulses of a width, bits of -1 and +1."""
     input_bits: Annotated[int, Field(ge=1, le=16)] | None = None
-    """Bit planes of the first layer's inputs; omitted: what the data need (bit_serial)."""
+    """Bits of the first layer's inputs; omitted: what the data need (all but analog)."""
+    dac_bits: Bits = 0
+    """Resolution of the word lines' converters at the first layer; 0 for exact (analog)."""
+    adc: Literal["sar", "flash", "sense_amplifier"] = _FILLED_LATER
+    """Kind of the converters; omitted: sense_amplifier for 1 bit, else sar (adc_bits > 0)."""
     adc_bits: Bits = Field(examples=[6])
     """Resolution of the converters; 0 for exact."""
-    adc_range: Annotated[float, Field(gt=0, le=1)] = Field(_FILLED_LATER, examples=[0.5])
-    """Range of the converters as a fraction of the full-scale column sum (adc_bits > 0)."""
+    adc_range: ConverterRange = Field(_FILLED_LATER, examples=[0.5])
+    """Range of the converters as a fraction of the full-scale column sum, or "calibrated" (adc_bits > 0)."""
+    partial_sum_bits: Annotated[int, Field(ge=0, le=24)] = 0
+    """Width of the words in which the results of tiles and planes are added; 0 for unlimited."""
     columns_per_adc: Annotated[int, Field(ge=1, examples=[8])]
     """Columns that share one converter."""
+    ir_drop: Literal["none", "exact"] = "none"
+    """Whether wires, drivers and sense circuits have the resistance of the component card."""
+    compensation: Literal["none", "column_gain"] = "none"
+    """Whether each column's mean loss is made up for by the gain of its sense circuit (ir_drop)."""
     gradient_bits: Bits = Field(_FILLED_LATER, examples=[8])
-    """Bits of the error that drives the backward read; 0 for unquantised (bit_serial, hard, hidden layers)."""
+    """Bits of the error that drives the backward read; 0 for unquantised (not analog, hard, hidden layers)."""
 
 
 class Components(Table):
