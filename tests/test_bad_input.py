@@ -156,6 +156,40 @@ FILE_CASES = [
     ('holds = "query"', 'holds = "read"',
      "device.holds: \"read\" lets the two cells of a pair run freely, so they are not each other's opposite as "
      "crossbar.columns = \"differential\" needs; write columns = \"reference\" or holds = \"query\"."),
+    # converters and encodings that cannot be, or have nothing to act on
+    ("adc_bits = 6", 'adc_bits = 6\nadc = "sense_amplifier"',
+     "crossbar.adc: got \"sense_amplifier\" with adc_bits = 6; a converter of 1 bit is a sense amplifier, and of more "
+     "bits \"sar\" or \"flash\"; change one of the two."),
+    ("adc_bits = 6", 'adc_bits = 1\nadc = "flash"',
+     "crossbar.adc: got \"flash\" with adc_bits = 1; a converter of 1 bit is a sense amplifier, and of more bits "
+     "\"sar\" or \"flash\"; change one of the two."),
+    ("adc_range = 0.5", 'adc_range = "auto"',
+     "crossbar.adc_range: got 'auto'; allowed are numbers above 0 up to 1, a fraction of the largest column sum, "
+     "\"full_scale\", or \"calibrated\"."),
+    ("adc_range = 0.5", "adc_range = 1.5",
+     "crossbar.adc_range: got 1.5; allowed are numbers above 0 up to 1, a fraction of the largest column sum, "
+     "\"full_scale\", or \"calibrated\"."),
+    ("columns_per_adc = 8", "columns_per_adc = 8\npartial_sum_bits = 25",
+     "crossbar.partial_sum_bits: got 25; allowed are numbers from 0 to 24."),
+    ("columns_per_adc = 8", "columns_per_adc = 8\ndac_bits = 8",
+     "crossbar.dac_bits: has no effect, because crossbar.inputs = \"bit_serial\" has no converters at the word lines; "
+     "remove it."),
+    ("columns_per_adc = 8", 'columns_per_adc = 8\ncompensation = "column_gain"',
+     "crossbar.compensation: has no effect, because there is nothing to compensate without crossbar.ir_drop = "
+     "\"exact\"; remove it."),
+    ('inputs = "bit_serial"', 'inputs = "pulse_width"\nir_drop = "exact"',
+     "crossbar.ir_drop: got \"exact\" with inputs = \"pulse_width\", whose lines go off one after the other, each time "
+     "another circuit; write another encoding, or ir_drop = \"none\"."),
+    ('columns = "differential"', 'columns = "xnr"',
+     "crossbar.columns: got 'xnr'. Did you mean 'xnor'?"),
+    ('card = "cmos_28nm"', 'card = "cmos_28nm"\nparams = { r_wordline = "1 ohm" }',
+     "components.params.r_wordline: has no effect, because crossbar.ir_drop = \"none\" leaves resistances out; "
+     "remove it."),
+    ('card = "cmos_28nm"', 'card = "cmos_28nm"\nparams = { sense_offset = 0.1 }',
+     "components.params.sense_offset: has no effect, because there are no sense amplifiers (adc_bits = 1); remove it."),
+    ('card = "cmos_28nm"', 'card = "cmos_28nm"\nparams = { dac_inl = 0.5 }',
+     "components.params.dac_inl: has no effect, because no input passes a converter of some resolution (inputs = "
+     "\"analog\" and dac_bits); remove it."),
     # a key that has no effect
     ('inputs = "bit_serial"', 'inputs = "analog"\ninput_bits = 4',
      "crossbar.input_bits: has no effect, because crossbar.inputs = \"analog\" does not send bits; remove it. "

@@ -180,6 +180,10 @@ def test_dependent_defaults():
     assert ideal.n_levels == 0
     assert (ideal.crossbar.gradient_bits, ideal.crossbar.adc_range, ideal.device.residue_bits) == (0, 1.0, 0)
     assert (ideal.device.lam_max, ideal.accelerator.queue) == (float("inf"), 1)
+    assert (ideal.crossbar.adc, ideal.crossbar.compensation, ideal.crossbar.dac_bits) == ("sar", "none", 0)
+    assert quickstart().crossbar.adc == "sar"
+    assert quickstart("crossbar.adc_bits=1").crossbar.adc == "sense_amplifier"
+    assert quickstart("crossbar.adc_range=full_scale").hash == quickstart("crossbar.adc_range=1.0").hash
 
 
 #: Every physical or design value that the quickstart needs and no one chooses for its author.
@@ -311,6 +315,9 @@ WITHOUT_EFFECT = {
     "device.residue_bits": (["device.programming=stochastic"], "12"),
     "device.lam_max": (["device.storage_params.n_levels=0", "device.residue_bits="], "4.0"),
     "crossbar.input_bits": (["crossbar.inputs=analog"], "4"),
+    "crossbar.dac_bits": ([], "8"),
+    "crossbar.adc": (["crossbar.adc_bits=0", "crossbar.adc_range="], "flash"),
+    "crossbar.compensation": ([], "column_gain"),
     "crossbar.adc_range": (["crossbar.adc_bits=0"], "0.5"),
     "crossbar.gradient_bits": (["network.hidden=[]"], "8"),
     "accelerator.rate": (["accelerator.arrivals=back_to_back", "accelerator.queue="], "1 kHz"),

@@ -21,12 +21,49 @@ def nearest(value, candidates):
     return min(range(len(candidates)), key=lambda k: abs(value - candidates[k]))
 
 
-def converted(value, step, shift, code_min, code_max):
+def converted(value, step, shift, code_min, code_max, gain=1.0, offset=0.0):
     """Return what an analog-to-digital converter makes of a value; a step of None is an exact converter."""
     if step is None:
         return float(value)
-    code = round(float(value) / step - shift) + shift
+    code = round(float(value) * float(gain) / step - shift + float(offset)) + shift
     return min(max(code, code_min), code_max) * step
+
+
+def converted_and_added(sums, plane_weight, converter, gain, offset, unit=None, bits=0):
+    """Return results [sample, line] of sums [sample, plane, tile, line], added in words of `bits` bits of `unit`."""
+    out = np.zeros((sums.shape[0], sums.shape[3]))
+    for s, p, t, j in sorted(np.ndindex(sums.shape), key=lambda i: (i[0], i[2], i[1], i[3])):
+        weight = float(plane_weight[s if len(plane_weight) > 1 else 0][p])
+        total = out[s, j] + weight * converted(sums[s, p, t, j], *converter, gain[t, j], offset[t, j])
+        if bits:
+            total = min(max(round(total / unit), -(2 ** (bits - 1))), 2 ** (bits - 1) - 1) * unit
+        out[s, j] = total
+    return out
+
+
+def complementary_lines(values, weights, on, off, first, last):
+    """Return a 2T2R column's sums [bitline] and its dissipation for word lines first .. last - 1, one pair at a time.
+
+    `on` and `off` are conductances [wordline, bitline, device] of the cells P and N. Value v > 0 drives line P with v,
+    v < 0 line N with -v; the mean conductance of the two nominal states per unit of |v| is known and subtracted.
+    """
+    n_out = weights.shape[1]
+    g_on, g_off = NOMINAL
+    currents, power = np.zeros(n_out), 0.0
+    for i in range(first, last):
+        v = float(values[i])
+        for j in range(n_out):
+            p = on[i, j, 0] if weights[i, j] > 0 else off[i, j, 0]
+            n = off[i, j, 1] if weights[i, j] > 0 else on[i, j, 1]
+            currents[j] += max(v, 0.0) * p + max(-v, 0.0) * n
+            nominal = g_on if (weights[i, j] > 0) == (v > 0) else g_off
+            power += v * v * nominal
+    known = sum(abs(float(v)) for v in values[first:last]) * (g_on + g_off) / 2.0
+    return (currents - known) / ((g_on - g_off) / 2.0), power
+
+
+#: On and off conductances of the tests' sampling elements.
+NOMINAL = (2.0, 1.0)
 
 
 EXACT = (None, 0, 0, 0)
