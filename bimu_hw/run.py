@@ -34,7 +34,7 @@ from bimu_hw.cards import Card
 from bimu_hw.crossbar.calibration import CALIBRATION_EXAMPLES, calibrate
 from bimu_hw.crossbar.chip import Chip, Encoded
 from bimu_hw.crossbar.encoding import InputEncoder, driver_bow
-from bimu_hw.crossbar.readout import ArraySpec
+from bimu_hw.crossbar.readout import ArraySpec, Wires
 from bimu_hw.crossbar.synapses import Seeds, SynapseSpec
 from bimu_hw.errors import RunError
 from bimu_hw.kernels.network import query_uncertainty
@@ -355,6 +355,8 @@ def build_chip(scenario: Scenario, n_in: int, n_classes: int) -> Chip:
         s.crossbar.tile_wordlines, s.crossbar.tile_bitlines, s.crossbar.columns, s.crossbar.inputs,
         s.crossbar.adc_bits, s.crossbar.adc_range if isinstance(s.crossbar.adc_range, float) else 1.0,
         s.crossbar.gradient_bits, s.accelerator.write_columns, *_converter_errors(s), s.crossbar.partial_sum_bits,
+        Wires(*(s.component_card.costs[name].value for name in Wires._fields)) if s.crossbar.ir_drop == "exact" else None,
+        s.crossbar.compensation,
     )  # fmt: skip
     synapses = SynapseSpec(
         s.storage_card, s.sampler_card, s.device.programming, s.device.residue_bits, s.device.lam_max,

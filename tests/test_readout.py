@@ -39,7 +39,7 @@ def readout_of(arrays, shape=(12, 9), n_sample=2, transposed=False, g_spread=0.0
     sampler = make_card("ideal_sampler", g_on=2.0, g_off=1.0, g_spread=g_spread)
     spec = synapse_spec(sampler=sampler, columns=arrays.columns)
     synapses = make_chip(shape, n_sample, arrays=arrays, synapses=spec, seed=seed).layers[0]
-    return Readout(synapses, arrays, Seeds(seed, seed, seed), n_sample, Workers(), transposed), synapses
+    return Readout(synapses, arrays, Seeds(seed, seed, seed), n_sample, Workers(), None, transposed), synapses
 
 
 # Mappings

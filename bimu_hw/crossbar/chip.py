@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bimu_hw.crossbar.encoding import FloatArray, gradient_planes, hidden_planes
-from bimu_hw.crossbar.readout import ArraySpec, Readout, Reads
+from bimu_hw.crossbar.readout import ArraySpec, Readout, Reads, build_circuit
 from bimu_hw.crossbar.synapses import Programming, Seeds, SynapseArray, SynapseSpec, event_key
 from bimu_hw.crossbar.workers import Workers
 from bimu_hw.devices import ROOM_TEMPERATURE
@@ -188,8 +188,8 @@ class Chip:
         self._layers = []
         for k, shape in enumerate(zip(self.sizes[:-1], self.sizes[1:], strict=True)):
             array = SynapseArray(shape, synapses, seeds, k, initial_lam, arrays.tile_wordlines, temperature)
-            forward = Readout(array, arrays, seeds, n_sample, self._workers)
-            backward = Readout(array, arrays, seeds, n_sample, self._workers, transposed=True)
+            circuits = (arrays, seeds, n_sample, self._workers, build_circuit(array, arrays))
+            forward, backward = Readout(array, *circuits), Readout(array, *circuits, transposed=True)
             self._layers.append(_Layer(array, forward, backward, n_sample))
         self._relaxed_keys = [stream_key(seeds.noise, Purpose.RELAXED_SAMPLE, k) for k in range(len(self._layers))]
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from bimu_hw.crossbar.circuit import TileCircuit
 from bimu_hw.crossbar.encoding import EXACT_STEP, Converter, FloatArray
+from bimu_hw.crossbar.layout import TileLayout
 from bimu_hw.crossbar.synapses import Seeds, SynapseArray, event_key
 from bimu_hw.crossbar.workers import Workers
 from bimu_hw.kernels.bits import fill_normal
@@ -21,6 +24,15 @@ from bimu_hw.kernels.mvm import convert_and_add, driven_lines, driven_weight, ti
 from bimu_hw.random import Purpose, stream_key
 
 Weights = npt.NDArray[np.int8]
+
+
+class Wires(NamedTuple):
+    """Resistances of an array in ohm: of the lines between neighbouring cells, of a driver, of a sense circuit."""
+
+    r_wordline: float
+    r_bitline: float
+    r_driver: float
+    r_sense: float
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,10 @@ class ArraySpec:
         Standard deviation of the noise of a conversion in steps.
     partial_sum_bits : int
         Width of the words in which the results of tiles and planes are added; 0: unlimited.
+    wires : Wires, optional
+        Resistances; none at all if not given.
+    compensation : {"none", "column_gain"}
+        Whether the mean loss of each column in the wires is made up for by the gain of its sense circuit.
     """
 
     tile_wordlines: int
@@ -62,6 +78,8 @@ class ArraySpec:
     adc_gain_error: float = 0.0
     adc_noise: float = 0.0
     partial_sum_bits: int = 0
+    wires: Wires | None = None
+    compensation: str = "none"
 
     def tiles(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Return how many tiles a layer takes along its word lines and along its bit lines."""
@@ -90,8 +108,8 @@ class Reads:
     drives : int64[layer]
         Lines charged: driven lines times the tiles they cross.
     conductance : float64[layer]
-        Sum of v**2 G over driven cells in siemens, v in units of the read voltage; a look that lasts for several
-        integration times counts as often.
+        Sum of v**2 G over driven cells in siemens, v in units of the read voltage, or what the sources deliver to cells
+        and wires in these units; a look that lasts for several integration times counts as often.
     """
 
     drives: npt.NDArray[np.int64]
@@ -108,6 +126,8 @@ class Readout:
     seeds : Seeds
     n_sample : int
     workers : Workers
+    circuit : TileCircuit, optional
+        The layer's arrays with their wires; without it wires are ideal.
     transposed : bool
         Whether bit lines are driven and word lines sensed: the backward read.
 
@@ -121,10 +141,11 @@ class Readout:
 
     def __init__(
         self, synapses: SynapseArray, arrays: ArraySpec, seeds: Seeds, n_sample: int, workers: Workers,
-        transposed: bool = False,
+        circuit: TileCircuit | None = None, transposed: bool = False,
     ) -> None:  # fmt: skip
         self._synapses, self._arrays, self._transposed = synapses, arrays, transposed
-        self._n_sample, self._workers = n_sample, workers
+        self._n_sample, self._workers, self._circuit = n_sample, workers, circuit
+        self._delivered = np.zeros(n_sample)
         n_in, n_out = synapses.shape
         n_driven, n_sensed = (n_out, n_in) if transposed else (n_in, n_out)
         self._tile_lines = arrays.tile_bitlines if transposed else arrays.tile_wordlines
@@ -181,13 +202,17 @@ class Readout:
         self, planes: FloatArray, plane_weight: FloatArray, weights: Weights, unit: FloatArray, key: np.uint64,
         out: FloatArray, first: int, last: int,
     ) -> None:  # fmt: skip
-        looks = weights.shape[0] // self._n_sample
-        kernel = transposed_tile_sums if self._transposed else tile_sums
         sums = self.sums[first:last]
-        kernel(
-            _rows(planes, first, last), weights[first * looks : last * looks], self._middle, self._slope,
-            self._tile_lines, sums,
-        )  # fmt: skip
+        if self._circuit is not None:
+            solve = self._circuit.backward if self._transposed else self._circuit.forward
+            solve(planes, weights, first, last, self.sums, self._delivered)
+        else:
+            looks = weights.shape[0] // self._n_sample
+            kernel = transposed_tile_sums if self._transposed else tile_sums
+            kernel(
+                _rows(planes, first, last), weights[first * looks : last * looks], self._middle, self._slope,
+                self._tile_lines, sums,
+            )  # fmt: skip
         convert_and_add(
             sums, _rows(plane_weight, first, last), self._converter, self._gain, self._offset,
             np.float32(self._arrays.adc_noise), key, first, (_rows(unit, first, last), *self._word_ends),
@@ -206,10 +231,12 @@ class Readout:
     ) -> tuple[int, float]:
         """Return what a read drives: lines charged, and the sum of v**2 G over driven cells in siemens.
 
+        With wires the latter is what the sources delivered in the last read.
+
         Parameters
         ----------
         planes, weights
-            As in `read`.
+            As in `read`, and of the last one.
         slots : tuple of int, optional
             For pulses: how long each plane lasts, in integration times of the array. A line is on for a part of them.
         """
@@ -221,6 +248,8 @@ class Readout:
             lines, square = lines * self._n_sample, square * self._n_sample
         tiles, shape = self._arrays.tiles(self._synapses.shape), self._synapses.shape
         crossed, width = (tiles[0], shape[0]) if self._transposed else (tiles[1], shape[1])
+        if self._circuit is not None:
+            return lines * crossed, float(self._delivered.sum())
         xnor = self._arrays.columns == "xnor"
         if self._arrays.columns == "differential" or (xnor and self._transposed):
             # A pair carries g_on + g_off whatever its weight.
@@ -229,6 +258,19 @@ class Readout:
         signs = driven_weight(planes, weights, self._n_sample, self._transposed, xnor)
         # The reference column of each tile carries the mean of the two states.
         return lines * crossed, square * (width + (0 if xnor else crossed)) * middle + signs * half
+
+
+def build_circuit(synapses: SynapseArray, arrays: ArraySpec) -> TileCircuit | None:
+    """Return the arrays of a layer as circuits; None if its wires have no resistance."""
+    if arrays.wires is None or not any(arrays.wires):
+        return None
+    costs = synapses.spec.sampler.costs
+    layout = TileLayout(arrays.columns, costs["g_on"].value, costs["g_off"].value)
+    tile = min(arrays.tile_wordlines, synapses.shape[0]), min(arrays.tile_bitlines, synapses.shape[1])
+    circuit = TileCircuit(synapses.shape, tile, layout, *synapses.device_conductances(), **arrays.wires._asdict())
+    if arrays.compensation == "column_gain":
+        circuit.calibrate()
+    return circuit
 
 
 def _rows(array: npt.NDArray[np.float32], first: int, last: int) -> npt.NDArray[np.float32]:
