@@ -317,6 +317,8 @@ class Run:
         """Return what the summary needs and the record does not hold."""
         costs = self.scenario.sampler_card.costs
         kinds = {costs[name].kind for name in ("g_on", "g_off", "read_voltage", "read_time")}
+        if self.scenario.crossbar.ir_drop == "exact":
+            kinds |= {self.scenario.component_card.costs[name].kind for name in Wires._fields}
         array_kind = "assumed" if "assumed" in kinds else "derived"
         return {
             "title": self.scenario.title,
@@ -355,8 +357,7 @@ def build_chip(scenario: Scenario, n_in: int, n_classes: int) -> Chip:
         s.crossbar.tile_wordlines, s.crossbar.tile_bitlines, s.crossbar.columns, s.crossbar.inputs,
         s.crossbar.adc_bits, s.crossbar.adc_range if isinstance(s.crossbar.adc_range, float) else 1.0,
         s.crossbar.gradient_bits, s.accelerator.write_columns, *_converter_errors(s), s.crossbar.partial_sum_bits,
-        Wires(*(s.component_card.costs[name].value for name in Wires._fields)) if s.crossbar.ir_drop == "exact" else None,
-        s.crossbar.compensation,
+        _wires(s), s.crossbar.compensation,
     )  # fmt: skip
     synapses = SynapseSpec(
         s.storage_card, s.sampler_card, s.device.programming, s.device.residue_bits, s.device.lam_max,
@@ -375,6 +376,12 @@ def _converter_errors(scenario: Scenario) -> tuple[float, float, float]:
     if bits < 2:
         return (costs["sense_offset"].value if bits else 0.0), 0.0, 0.0
     return costs["adc_offset"].value, costs["adc_gain_error"].value, costs["adc_noise"].value
+
+
+def _wires(scenario: Scenario) -> Wires | None:
+    if scenario.crossbar.ir_drop == "none":
+        return None
+    return Wires(*(scenario.component_card.costs[name].value for name in Wires._fields))
 
 
 def components_in_use(scenario: Scenario) -> Card:

@@ -218,6 +218,44 @@ def test_inference_counts_and_time_by_hand():
     assert accelerator.event_count == 7 * 3 * 4
 
 
+def plan_of(slots, **changes):
+    arrays = ideal_arrays(**changes)
+    synapses = synapse_spec(make_card("ideal_storage", read_time=1e-9), columns=arrays.columns)
+    chip = make_chip((N_IN, 9, N_OUT), N_SAMPLE, synapses=synapses, arrays=arrays)
+    sampler = make_card("ideal_sampler", read_time=1e-9, sample_time=1e-9)
+    return WorkPlan(
+        chip, components(), synapses.storage, sampler, input_slots=slots, input_bits=5, columns_per_adc=4,
+        rule_operations=RULE.operations, relaxed=False,
+    )  # fmt: skip
+
+
+def test_a_pulse_takes_its_slots_and_one_conversion():
+    """Per look 1 ns line, 1 ns per slot, 4 ns conversions; 1 ns for a fresh sample."""
+    pulse, bits = plan_of((1, 31), inputs="pulse_width", gradient_bits=6), plan_of((1,) * 6, inputs="bit_serial")
+    assert pulse.inference_stages[0].ticks == 1000 * (1 + (1 + 1 + 4) + (1 + 31 + 4))
+    assert bits.inference_stages[0].ticks == 1000 * (1 + 6 * (1 + 1 + 4))
+    convert = operation_index("adc", "convert")
+    assert pulse.inference_counts[convert] == N_SAMPLE * (2 * 9 + N_OUT)
+    assert bits.inference_counts[convert] == N_SAMPLE * (6 * 9 + N_OUT)
+    backward = [stage.ticks for stage in pulse.update_stages if stage.resource == "arrays" and stage.biased]
+    assert backward == [1000 * ((1 + 1 + 4) + (1 + 63 + 4))] * N_SAMPLE
+    assert pulse.update_counts[phase_index("backward"), convert] == N_SAMPLE * 2 * 9
+
+
+def test_a_signed_activation_takes_one_look_where_lines_take_both_signs():
+    def looks(**changes):
+        return make_chip((N_IN, 9, N_OUT), arrays=ideal_arrays(**changes), activation="sign").hidden_plane_count()
+
+    assert looks(inputs="bit_serial") == looks(inputs="pulse_width") == 2
+    assert looks(inputs="signed_bits") == looks(inputs="analog") == looks(inputs="bit_serial", columns="xnor") == 1
+
+
+def test_complementary_word_lines_are_counted():
+    add = operation_index("digital", "add")
+    plain, xnor = plan_of((1,) * 6, inputs="bit_serial"), plan_of((1,) * 6, inputs="bit_serial", columns="xnor")
+    assert xnor.inference_counts[add] - plain.inference_counts[add] == N_SAMPLE * (6 * 1 + 1)
+
+
 def test_an_update_takes_its_stages_and_programs_row_by_row():
     accelerator, watcher = build(5)
     counts = accelerator.ledger.counts

@@ -12,7 +12,7 @@ import pytest
 
 from bimu_hw.cards import COMPONENT_COSTS, load_component_card, parse_component_card, shipped_component_cards
 from bimu_hw.errors import BimuError, CardError, ScenarioError
-from bimu_hw.scaling import MAX_ADC_BITS, scale_adc, scale_lines
+from bimu_hw.scaling import MAX_ADC_BITS, scale_adc, scale_dac, scale_lines
 
 NAMES = ("cmos_28nm", "cmos_65nm")
 #: Facts that choose what the other values hold for, rather than estimate something.
@@ -207,6 +207,47 @@ def test_more_bits_never_cost_less(card):
     for name in ("adc_convert_energy", "adc_convert_time", "adc_area"):
         values = [c.costs[name].value for c in cards]
         assert all(a < b for a, b in itertools.pairwise(values)), name
+
+
+@pytest.mark.parametrize("bits", [2, 4, 6])
+def test_a_flash_converter_is_a_comparator_per_threshold(card, bits):
+    flash, n = scale_adc(card, bits, "flash").costs, 2**bits - 1
+    assert flash["adc_convert_energy"].value == pytest.approx(n * card.costs["sense_energy"].value)
+    assert flash["adc_area"].value == pytest.approx(n * card.costs["sense_area"].value)
+    assert flash["adc_convert_time"].value == card.costs["sense_time"].value
+    energy = flash["adc_convert_energy"]
+    assert 2.5 <= energy.value / energy.low <= 4.1
+    assert 2.5 <= energy.high / energy.value <= 4.1
+    assert flash["adc_convert_time"].value < scale_adc(card, bits).costs["adc_convert_time"].value
+
+
+def test_the_kind_of_converter_does_not_change_a_sense_amplifier(card):
+    assert scale_adc(card, 1, "sense_amplifier").costs == scale_adc(card, 1).costs
+
+
+def test_an_input_converter_costs_its_bits(card):
+    assert scale_dac(card, 0) is scale_dac(card, 8) is card
+    four = scale_dac(card, 4).costs
+    for name in ("dac_convert_energy", "dac_area"):
+        assert four[name].value == pytest.approx(card.costs[name].value / 2)
+    assert four["dac_reference_bits"].value == 4
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_wire_resistances_follow_from_geometry(name):
+    """Copper of 4.03e-8 ohm m, 40 nm wide at 28 nm and scaled with the node, aspect ratio 1.9; cells of 4 F."""
+    costs, (node, _) = load_component_card(name).costs, NODES[name]
+    width = 40e-9 * node / 28
+    segment = 4.03e-8 * (4 * node * 1e-9) / (1.9 * width**2)
+    for line in ("r_wordline", "r_bitline"):
+        assert costs[line].value == pytest.approx(segment, rel=0.02)
+        assert costs[line].low < segment < costs[line].high
+
+
+def test_what_no_source_states_is_neutral(card):
+    for name in ("adc_offset", "adc_gain_error", "adc_noise", "sense_offset", "dac_inl"):
+        assert (card.costs[name].value, card.costs[name].kind) == (0.0, "assumed")
+        assert COMPONENT_COSTS[name].neutral == 0.0
 
 
 def test_scaling_leaves_everything_else_and_the_card_itself_alone(card):

@@ -15,7 +15,9 @@ from test_mvm import added, grained
 from bimu_hw.crossbar.calibration import PERCENTILE, calibrate
 from bimu_hw.crossbar.chip import Encoded
 from bimu_hw.crossbar.encoding import Converter, InputEncoder, driver_bow, gradient_planes
-from bimu_hw.crossbar.readout import Readout
+from bimu_hw.crossbar.ir_drop import solve_ir_drop
+from bimu_hw.crossbar.layout import TileLayout
+from bimu_hw.crossbar.readout import Readout, Wires
 from bimu_hw.crossbar.synapses import Seeds
 from bimu_hw.crossbar.workers import Workers
 from bimu_hw.learning.rules import Bimu
@@ -188,7 +190,7 @@ def test_an_offset_moves_the_threshold_of_a_sense_amplifier():
 
 @pytest.mark.parametrize("transposed", [False, True])
 def test_errors_of_columns_have_the_spread_of_the_card(transposed):
-    """Mean of n normals within 5 sd / sqrt(n), variance within 5 sqrt(2 / n) of its value; one tile and line, one error."""
+    """Mean of n normals within 5 sd / sqrt(n), variance within 5 sqrt(2 / n) of its value."""
     n, ends = 4000, (4000, 6) if transposed else (6, 4000)
     arrays = ideal_arrays(adc_bits=6, adc_offset=0.5, adc_gain_error=0.02, tile_wordlines=3, tile_bitlines=3)
     readout, _ = readout_of(arrays, ends, 1, transposed)
@@ -332,3 +334,86 @@ def test_a_calibrated_range_is_the_stated_percentile_of_the_first_layers_sums():
     assert [layer.forward._converter for layer in other._layers] == [layer.forward._converter for layer in chip._layers]
     fresh = make_chip(SIZES, arrays=arrays)
     assert all(np.array_equal(a.lam, b.lam) for a, b in zip(chip.layers, fresh.layers, strict=True))
+
+
+# Wires
+
+WIRES = Wires(2.0, 3.0, 20.0, 10.0)
+
+
+def wired_chip(columns="differential", wires=WIRES, g_spread=0.05, **changes):
+    sampler = make_card("ideal_sampler", g_on=2e-4, g_off=1e-4, g_spread=g_spread)
+    synapses = synapse_spec(sampler=sampler, columns=columns)
+    arrays = ideal_arrays(
+        tile_wordlines=8, tile_bitlines=5, columns=columns, inputs="bit_serial", gradient_bits=6, wires=wires, **changes
+    )
+    return make_chip(SIZES, 2, arrays=arrays, synapses=synapses)
+
+
+@pytest.mark.parametrize("columns", ["differential", "reference", "xnor"])
+def test_wires_act_in_inference_and_in_its_energy(columns):
+    """Every tile, plane and sample of the first layer against the general solver, one array at a time."""
+    chip, x = wired_chip(columns), example()
+    chip.infer(x, 3, 0.0)
+    layer, layout = chip._layers[0], TileLayout(columns, 2e-4, 1e-4)
+    on, off = layer.synapses.device_conductances()
+    power = 0.0
+    for s, p in np.ndindex(2, x.planes.shape[1]):
+        for t, j in np.ndindex(2, 2):
+            part = slice(8 * t, min(8 * t + 8, 12)), slice(5 * j, min(5 * j + 5, 9))
+            cells = layout.conductance(layer.weights[s][part], on[part], off[part])
+            volts = layout.voltages(x.planes[0, p, part[0]])
+            solution = solve_ir_drop(cells, volts, **WIRES._asdict())
+            sums = layout.sums(solution.bitline_currents, x.planes[0, p, part[0]])
+            assert np.abs(layer.forward.sums[s, p, t, part[1]] - sums).max() < 1e-5 * 8
+            power += float(volts @ source_currents(cells, volts))
+    assert chip.forward_reads().conductance[0] == pytest.approx(power, rel=1e-5)
+
+
+def source_currents(cells, volts):
+    """Return what each driver delivers, from the reads of one driver at a time backwards: the network is reciprocal."""
+    delivered = np.empty(len(volts))
+    solution = solve_ir_drop(cells, volts, **WIRES._asdict())
+    delivered[:] = np.asarray(solution.cell_currents).sum(axis=1)
+    return delivered
+
+
+def test_wires_act_in_the_backward_read():
+    with_wires, without = wired_chip(), wired_chip(wires=None)
+    for chip in (with_wires, without):
+        chip.learn(example(), 1, 3, 0.0, RULE, "hard")
+    lost = 1 - with_wires.backward_reads().conductance[1] / without.backward_reads().conductance[1]
+    assert 0.0 < lost < 0.2
+    assert with_wires.backward_reads().conductance[0] == 0.0
+    assert not np.array_equal(with_wires._layers[1].back, without._layers[1].back)
+
+
+def test_wires_without_resistance_are_ideal_bit_for_bit():
+    neutral, plain = wired_chip(wires=Wires(0.0, 0.0, 0.0, 0.0)), wired_chip(wires=None)
+    for chip in (neutral, plain):
+        chip.learn(example(), 1, 3, 0.0, RULE, "hard")
+    assert all(np.array_equal(a.lam, b.lam) for a, b in zip(neutral.layers, plain.layers, strict=True))
+    assert np.array_equal(neutral.forward_reads().conductance, plain.forward_reads().conductance)
+
+
+@pytest.mark.parametrize("columns", ["differential", "reference", "xnor"])
+def test_column_gain_makes_up_for_most_of_the_loss(columns):
+    """Equal devices: with spread the trim would also take out a column's mean error, which is no loss of the wires."""
+
+    def sums(**changes):
+        chip = wired_chip(columns, g_spread=0.0, **changes)
+        chip.infer(example(), 3, 0.0)
+        return chip._layers[0].forward.sums.astype(float)
+
+    ideal, lossy, trimmed = sums(wires=None), sums(), sums(compensation="column_gain")
+    assert np.abs(trimmed - ideal).mean() < 0.4 * np.abs(lossy - ideal).mean()
+
+
+def test_threads_do_not_change_what_wires_do():
+    sampler = make_card("ideal_sampler", g_on=2e-4, g_off=1e-4)
+    results = []
+    for threads in (1, 3):
+        arrays = ideal_arrays(wires=WIRES, tile_wordlines=8, tile_bitlines=5)
+        chip = make_chip(SIZES, 7, arrays=arrays, synapses=synapse_spec(sampler=sampler), threads=threads)
+        results.append((chip.infer(example(mode="analog"), 3, 0.0).copy(), chip.forward_reads().conductance))
+    assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
