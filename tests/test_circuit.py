@@ -138,7 +138,9 @@ def test_calibration_removes_the_mean_loss(columns, transposed):
     ideal = v @ (board[0].T if transposed else board[0])
     assert np.allclose(out[0, 0].sum(axis=0), ideal, rtol=1e-5, atol=1e-4)
     gain = circuit.backward_gain if transposed else circuit.forward_gain
-    assert gain.shape == out.shape[2:] and np.all(gain > 1.0) and np.all(gain < 1.3)
+    assert gain.shape == out.shape[2:]
+    assert np.all(gain > 1.0)
+    assert np.all(gain < 1.3)
     # Other reads gain too: random weights and inputs lose less on average than without calibration.
     plain, *_ = make(columns, spread=0.0)
     weights, planes = draw(circuit.shape, 40, (40, 1, len(v)), kind="bits" if columns != "differential" else "signed")

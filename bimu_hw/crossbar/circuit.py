@@ -1,16 +1,16 @@
 """The tiles of one layer as circuits: exact IR drop in forward and backward reads, fast enough to learn with.
 
 `TileCircuit` turns sampled weights and input planes into the column sums that the converters see, in weight units, and
-into the power that the sources deliver. Arrays that are drawn for each query are solved by
-`bimu_hw.kernels.circuit`; for arrays that stay, `bimu_hw.crossbar.circuit_held` builds the matrices that take voltages to sensed
-and to source currents. All voltages are in read voltages, so power comes as a conductance: times the read voltage
+into the power that the sources deliver. Arrays that are drawn for each query are solved by `bimu_hw.kernels.circuit`;
+for arrays that stay, `bimu_hw.crossbar.circuit_held` builds the matrices that take voltages to sensed and to source
+currents. All voltages are in read voltages, so power comes as a conductance: times the read voltage
 squared and the time it is the energy.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,7 +163,9 @@ class TileCircuit:
         ones = np.ones((n_w, n_b), np.int8)
         place = layout.places(n_w, n_b)
         place = np.where(place < 0, -1, (place // n_b + rows.start) * self.shape[1] + place % n_b + columns.start)
-        arrays = [layout.conductance(ones, g_on, g_off), layout.conductance(-ones, g_on, g_off), place]
+        arrays: list[NDArray[Any]] = [
+            layout.conductance(ones, g_on, g_off), layout.conductance(-ones, g_on, g_off), place
+        ]  # fmt: skip
         pair_of_bitlines, pair_of_wordlines = layout.columns == "differential", layout.columns == "xnor"
         values = columns if transposed else rows
         n_driven, n_out = (n_b, n_w) if transposed else (n_w, n_b)
@@ -187,11 +189,12 @@ class TileCircuit:
             plus, minus = last - plus, np.where(minus < 0, -1, last - minus)
         n_line, n_column = arrays[0].shape
         fill = padded(n_line) - n_line
-        blocks = []
+        blocks: list[NDArray[Any]] = []
         high, low, place = arrays
+        a: NDArray[Any]
         for a in (low, high - low, np.maximum(place, 0)):
-            a = np.pad(a, ((fill, 0), (0, 0)))
-            blocks.append(np.ascontiguousarray(a.reshape(-1, LANES, n_column).transpose(0, 2, 1)).ravel())
+            full = np.pad(a, ((fill, 0), (0, 0)))
+            blocks.append(np.ascontiguousarray(full.reshape(-1, LANES, n_column).transpose(0, 2, 1)).ravel())
         known_of = NOTHING
         if layout.columns == "reference" and transposed:
             known_of = SUM
@@ -251,8 +254,8 @@ class TileCircuit:
         self.read(self.reads[1], planes, weights, first, last, out, conductance, duration)
 
     def read(
-        self, read: LayerRead, planes: Planes, weights: Weights, first: int, last: int, out: Planes, conductance: Floats,
-        duration: Floats | None = None,
+        self, read: LayerRead, planes: Planes, weights: Weights, first: int, last: int, out: Planes,
+        conductance: Floats, duration: Floats | None = None,
     ) -> None:  # fmt: skip
         """Read all tiles of one of `reads`, as `forward` and `backward` say."""
         conductance[first:last] = 0.0
@@ -307,9 +310,9 @@ class TileCircuit:
                 part = slice(tile.first_value, tile.last_value)
                 matrix = weights[0].T if read.transposed else weights[0]
                 ideal = planes[0, 0, part].astype(np.float64) @ matrix[part, outputs]
-                found = out[0, 0, tile.index, outputs].astype(np.float64)
+                found = out[0, 0, tile.number, outputs].astype(np.float64)
                 if whole:
                     known = tile.known * (part.stop - part.start) / tile.unit
                     ideal, found = ideal + known, found + known
                 tile.gain[:] = ideal / found
-                read.gain[tile.index, outputs] = tile.gain
+                read.gain[tile.number, outputs] = tile.gain

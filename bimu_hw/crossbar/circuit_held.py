@@ -100,7 +100,7 @@ class HeldReads:
                 if tile.known_of != NOTHING:
                     size = np.abs(own) if tile.known_of == SUM_OF_SIZES else own
                     sums -= tile.known / tile.unit * size.sum(axis=1, keepdims=True)
-                out[s, :, tile.index, tile.first_output : tile.first_output + tile.plus.size] = sums
+                out[s, :, tile.number, tile.first_output : tile.first_output + tile.plus.size] = sums
                 power = ((volts @ matrices.power) * volts).sum(axis=1) + tile.replica * (own**2).sum(axis=1)
                 conductance[s] += duration @ power
 

@@ -85,7 +85,7 @@ def allocate(n_lines: int, n_columns: int) -> tuple[Ladders, Fields]:
     """Return uninitialised factors and fields for arrays up to one shape."""
     m = padded(n_lines)
     cells = m * n_columns
-    ladders = Ladders(*(_aligned(cells) for _ in range(4)), _aligned(4 * cells), _aligned(cells), _aligned(m))
+    ladders = Ladders(*(_aligned(size) for size in (cells, cells, cells, cells, 4 * cells, cells, m)))
     sizes = (cells * LANES, cells * LANES, n_columns * 4 * LANES, n_columns * LANES, m * LANES, m * LANES, LANES)
     return ladders, Fields(*(_aligned(size) for size in sizes))
 

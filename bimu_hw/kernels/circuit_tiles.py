@@ -34,7 +34,7 @@ class Tile(NamedTuple):
     unit: float  #: current of one weight unit [S]
     first_value: int  #: values of a plane that belong to the tile
     last_value: int
-    index: int  #: of the tile along the lines
+    number: int  #: of the tile along the lines
     first_output: int
 
 
@@ -133,7 +133,7 @@ def read_tile(planes, weights, duration, first, last, tile, wires, tolerance, bu
                     size += abs(v) if tile.known_of == SUM_OF_SIZES else v
                 conductance[s] += duration[p0 + p] * (power + tile.replica * square)
                 known = 0.0 if tile.known_of == NOTHING else tile.known * size
-                to = out[s, p0 + p, tile.index]
+                to = out[s, p0 + p, tile.number]
                 for k in range(tile.plus.size):
                     current = fields.carry[8 * tile.plus[k] + p]
                     if tile.minus[k] >= 0:
