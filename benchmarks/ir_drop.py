@@ -32,7 +32,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import numpy as np  # noqa: E402
 
+from bimu_hw.crossbar.circuit import TileCircuit  # noqa: E402
 from bimu_hw.crossbar.ir_drop import IrDropSolver, effective_matrix, solve_ir_drop  # noqa: E402
+from bimu_hw.crossbar.layout import TileLayout, device_conductances  # noqa: E402
 
 REPEATS = {32: 30, 64: 30, 128: 20, 256: 10, 512: 5, 1024: 3}
 PEAK = """
@@ -183,6 +185,32 @@ def sample_rows(sizes: list[int], n_samples: int = 5) -> None:
             print(f"{n:>5}  {direction:<10} best {min(times):8.3f} ms, median {statistics.median(times):8.3f} ms")
 
 
+def loop_rows(n_samples: int = 5) -> None:
+    """Time the reads of one query of the digits quickstart: [64, 128, 10] in differential tiles of 64 x 64 synapses."""
+    print(f"\nReads of one query in the learning loop, {n_samples} samples, tiles of 64 x 64 pairs, CPU time")
+    layout = TileLayout("differential", 165e-6, 95.4e-6)
+    reads = [("layer 1, 6 planes", (64, 128), 1, 6, False), ("layer 2, 1 plane", (128, 10), n_samples, 1, False),
+             ("layer 2 backward, 9 planes", (128, 10), n_samples, 9, True)]  # fmt: skip
+    rng = np.random.default_rng(5)
+    for ohm in (0.5, 1.0, 2.5):
+        for name, shape, rows, planes, transposed in reads:
+            g_on, g_off = device_conductances(165e-6, 95.4e-6, 0.05, rng.normal(size=(*shape, 2)).astype(np.float32))
+            circuit = TileCircuit(shape, (64, 64), layout, g_on, g_off, r_wordline=ohm, r_bitline=ohm)
+            weights = rng.choice(np.array([-1, 1], np.int8), (n_samples, *shape))
+            inputs = rng.integers(0, 2, (rows, planes, shape[int(transposed)])).astype(np.float32)
+            inputs[:, 0] = 1.0
+            tiles, outputs = (1, shape[0]) if transposed else (-(-shape[0] // 64), shape[1])
+            out, power = np.empty((n_samples, planes, tiles, outputs), np.float32), np.empty(n_samples)
+            read = circuit.backward if transposed else circuit.forward
+            read(inputs, weights, 0, n_samples, out, power)
+            times = []
+            for _ in range(50):
+                start = time.process_time()
+                read(inputs, weights, 0, n_samples, out, power)
+                times.append((time.process_time() - start) * 1e3)
+            print(f"{ohm:>5g} ohm  {name:<27} best {min(times):7.3f} ms, median {statistics.median(times):7.3f} ms")
+
+
 def energy_row(n: int = 128) -> None:
     cells, volts = array(n)
     result = solve_ir_drop(cells, volts, r_wordline=1.0, r_bitline=1.0, r_driver=100.0, r_sense=50.0)
@@ -216,6 +244,7 @@ def main() -> None:
     compare([32, *sizes], [1.0, 10.0], limits)
     matrix_rows([n for n in sizes if n <= 512])
     sample_rows([n for n in sizes if n <= 256])
+    loop_rows()
     energy_row()
     memory_row()
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bimu_hw.crossbar.circuit import TileCircuit
+from bimu_hw.crossbar.circuit_held import HeldReads, pulse_width_planes
 from bimu_hw.crossbar.ir_drop import solve_ir_drop
 from bimu_hw.crossbar.layout import DEVICES, TileLayout, device_conductances
 from bimu_hw.errors import CircuitError
@@ -137,7 +138,9 @@ def test_calibration_removes_the_mean_loss(columns, transposed):
     ideal = v @ (board[0].T if transposed else board[0])
     assert np.allclose(out[0, 0].sum(axis=0), ideal, rtol=1e-5, atol=1e-4)
     gain = circuit.backward_gain if transposed else circuit.forward_gain
-    assert gain.shape == out.shape[2:] and np.all(gain > 1.0) and np.all(gain < 1.3)
+    assert gain.shape == out.shape[2:]
+    assert np.all(gain > 1.0)
+    assert np.all(gain < 1.3)
     # Other reads gain too: random weights and inputs lose less on average than without calibration.
     plain, *_ = make(columns, spread=0.0)
     weights, planes = draw(circuit.shape, 40, (40, 1, len(v)), kind="bits" if columns != "differential" else "signed")
@@ -145,6 +148,39 @@ def test_calibration_removes_the_mean_loss(columns, transposed):
     error = [np.sqrt(np.mean((read(c, planes, weights, 40, transposed)[0].sum(axis=2) - wanted) ** 2))
              for c in (circuit, plain)]  # fmt: skip
     assert error[0] < 0.6 * error[1]
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("columns", MAPPINGS)
+def test_held_weights_read_alike(columns, transposed):
+    circuit, *_ = make(columns)
+    circuit.calibrate()
+    weights, planes = draw(circuit.shape, 2, (1, 3, circuit.shape[int(transposed)]))
+    wanted = read(circuit, planes, weights, 2, transposed)
+    held = HeldReads(circuit, weights, transposed)
+    for turn in range(held.pays_off + 1):
+        out, conductance = np.full_like(wanted[0], np.nan), np.full(2, np.nan)
+        held.read(planes, 0, 2, out, conductance)
+        if turn == 0:
+            assert np.array_equal(out, wanted[0])
+        assert np.allclose(out, wanted[0], rtol=0, atol=1e-5)
+        assert np.allclose(conductance, wanted[1], rtol=1e-6, atol=0)
+    assert not np.array_equal(conductance, wanted[1]), "the other route was never taken"
+
+
+def test_pulse_width_charge_and_energy():
+    circuit, g_on, g_off = make("differential", tolerance=1e-11)
+    codes = np.random.default_rng(3).integers(-4, 5, (1, 21))
+    planes, duration = pulse_width_planes(codes, 4)
+    weights, _ = draw(circuit.shape, 1, (1, 1, 21))
+    out, conductance = read(circuit, planes, weights, 1, duration=duration)
+    charge = np.einsum("p,ptj->tj", duration, out[0])
+    average, _ = read(circuit, (codes[:, None] / 4).astype(np.float32), weights, 1)
+    assert np.allclose(charge, average[0, 0], rtol=0, atol=2e-6)
+    # Slot by slot, through the public solver.
+    slots = (np.sign(codes)[:, None] * (np.abs(codes)[:, None] > np.arange(4)[:, None])).astype(np.float32)
+    _, power, _ = by_solver(circuit, g_on, g_off, slots, weights, 1, False)
+    assert np.isclose(conductance[0], power[0] / 4, rtol=1e-9)
 
 
 def test_bad_input_is_named():

@@ -409,6 +409,21 @@ def test_column_gain_makes_up_for_most_of_the_loss(columns):
     assert np.abs(trimmed - ideal).mean() < 0.4 * np.abs(lossy - ideal).mean()
 
 
+def test_weights_that_stay_are_read_through_matrices_that_say_the_same():
+    chip, solved = wired_chip(), []
+    for seed in range(12):
+        chip.infer(example(seed), 3, 0.0)
+        solved.append((chip._layers[0].forward.sums.copy(), chip.forward_reads().conductance))
+    chip.infer(example(99), 3, 0.0)
+    for seed, (sums, conductance) in enumerate(solved):
+        chip.infer(example(seed), 3, 0.0, fresh=False)
+        assert np.abs(chip._layers[0].forward.sums - sums).max() < 1e-4
+        assert chip.forward_reads().conductance[0] == pytest.approx(conductance[0], rel=1e-4)
+    assert all(matrices for matrices in chip._layers[0].forward._held._matrices)
+    chip.infer(example(0), 5, 0.0)
+    assert chip._layers[0].forward._held is None
+
+
 def test_threads_do_not_change_what_wires_do():
     sampler = make_card("ideal_sampler", g_on=2e-4, g_off=1e-4)
     results = []

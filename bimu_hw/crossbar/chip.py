@@ -235,6 +235,7 @@ class Chip:
             layer.planes, layer.plane_weight, layer.x, layer.slots = planes, plane_weight, x, slots
             if fresh:
                 layer.draw(event, now, planes.shape[1], probe=probe)
+            layer.forward.hold(None if fresh else layer.weights)
             layer.forward.read(planes, plane_weight, layer.weights, event, layer.y)
             normalise(layer.y, layer.normal, layer.inverse_deviation)
             if k < last:

@@ -84,6 +84,8 @@ def read_values(
         # No device conducts less than nothing.
         errors = np.maximum(errors, np.float32(-1.0 / spread))
     first, second = errors[..., 0], errors[..., -1]
+    high: NDArray[Any]
+    low: NDArray[Any]
     if columns == "differential" or (columns == "xnor" and read == "backward"):
         high = 1.0 + spread * (on * first - off * second) / (on - off)
         low = -1.0 + spread * (off * first - on * second) / (on - off)

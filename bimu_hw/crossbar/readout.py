@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bimu_hw.crossbar.circuit import TileCircuit
+from bimu_hw.crossbar.circuit_held import HeldReads
 from bimu_hw.crossbar.encoding import EXACT_STEP, Converter, FloatArray
 from bimu_hw.crossbar.layout import TileLayout
 from bimu_hw.crossbar.synapses import Seeds, SynapseArray, event_key
@@ -145,6 +146,7 @@ class Readout:
     ) -> None:  # fmt: skip
         self._synapses, self._arrays, self._transposed = synapses, arrays, transposed
         self._n_sample, self._workers, self._circuit = n_sample, workers, circuit
+        self._held: HeldReads | None = None
         self._delivered = np.zeros(n_sample)
         n_in, n_out = synapses.shape
         n_driven, n_sensed = (n_out, n_in) if transposed else (n_in, n_out)
@@ -175,6 +177,16 @@ class Readout:
         self._converter = Converter.uniform(self._arrays.adc_bits, full_scale).as_tuple()
         self._largest_result = full_scale * self._columns[0]
 
+    def hold(self, weights: Weights | None) -> None:
+        """Be told that the weights stay as they are until further notice, or, with None, that they do not.
+
+        Arrays with wires are then read through matrices as soon as these pay for themselves; nothing else changes.
+        """
+        if self._circuit is None or weights is None or len(weights) != self._n_sample:
+            self._held = None
+        elif self._held is None:
+            self._held = HeldReads(self._circuit, weights, self._transposed)
+
     def read(
         self, planes: FloatArray, plane_weight: FloatArray, weights: Weights, event: int, out: FloatArray
     ) -> None:
@@ -204,8 +216,11 @@ class Readout:
     ) -> None:  # fmt: skip
         sums = self.sums[first:last]
         if self._circuit is not None:
-            solve = self._circuit.backward if self._transposed else self._circuit.forward
-            solve(planes, weights, first, last, self.sums, self._delivered)
+            if self._held is not None:
+                self._held.read(planes, first, last, self.sums, self._delivered)
+            else:
+                solve = self._circuit.backward if self._transposed else self._circuit.forward
+                solve(planes, weights, first, last, self.sums, self._delivered)
         else:
             looks = weights.shape[0] // self._n_sample
             kernel = transposed_tile_sums if self._transposed else tile_sums

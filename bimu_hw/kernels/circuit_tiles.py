@@ -19,9 +19,9 @@ class Tile(NamedTuple):
 
     n_line: int
     n_column: int
-    high: np.ndarray  #: float64[block of 8 lines, column, line]: conductance at weight +1 [S], flat
-    low: np.ndarray  #: the same at weight -1
-    place: np.ndarray  #: int64, the same order: which weight of the layer sets the cell; -1: none
+    low: np.ndarray  #: float64[block of 8 lines, column, line]: conductance at weight -1 [S], flat
+    gap: np.ndarray  #: what weight +1 adds to it
+    place: np.ndarray  #: int64, the same order: which weight of the layer sets the cell (any, where `gap` is 0)
     source: np.ndarray  #: int64[line]: which value of a plane drives the line; -1: none, it is held at 0 V
     sign: np.ndarray  #: float64[line]: factor of the value
     one_sided: bool  #: a negative voltage is not driven
@@ -34,7 +34,7 @@ class Tile(NamedTuple):
     unit: float  #: current of one weight unit [S]
     first_value: int  #: values of a plane that belong to the tile
     last_value: int
-    index: int  #: of the tile along the lines
+    number: int  #: of the tile along the lines
     first_output: int
 
 
@@ -51,7 +51,7 @@ def _drive(values, tile, lane, volts):
 
 
 @jit
-def read_tile(planes, weights, duration, first, last, tile, wires, tolerance, budget, mean, mean_bound, ladders,
+def read_tile(planes, weights, duration, first, last, tile, wires, tolerance, budget, mean, mean_bound, ahead, ladders,
               fields, mean_fields, out, conductance):  # fmt: skip
     """Read one tile for a range of samples.
 
@@ -72,8 +72,8 @@ def read_tile(planes, weights, duration, first, last, tile, wires, tolerance, bu
         See `circuit.settle`.
     mean : Ladders
         Of an array of this shape whose cells are all halfway between their states.
-    mean_bound : float
-        As `circuit.factorise` returned it.
+    mean_bound, ahead : float
+        As `circuit.factorise` and `circuit.overshoot` returned them.
     ladders, fields, mean_fields : Ladders, Fields, Fields
         Work space.
     out : float32[sample, plane, tile, output]
@@ -103,13 +103,13 @@ def read_tile(planes, weights, duration, first, last, tile, wires, tolerance, bu
                 _drive(planes[0, p0 + p], tile, p, mean_fields.volts)
             start(m, n, wires.source, mean, mean_fields)
             # Only a place to start from: if it is not reached, the reads say so themselves.
-            settle(m, n, ends, max(1e-4, tolerance), mean_bound, budget, mean, mean_fields)
+            settle(m, n, ends, max(1e-4, tolerance), mean_bound, ahead, budget, mean, mean_fields)
         for s in range(first, last):
             row = 0 if planes.shape[0] == 1 else s
             look = cells[s * n_plane + p0 if per_look else s]
             for k in range(m * n):
-                at = tile.place[k]
-                ladders.cell[k] = tile.high[k] if at >= 0 and look[at] > 0 else tile.low[k]
+                # A product, not a branch that nobody could predict.
+                ladders.cell[k] = tile.low[k] + tile.gap[k] * np.float64(look[tile.place[k]] > 0)
             bound = factorise(tile.n_line, n, *ends, ladders, fields.carry)
             fields.volts[: 8 * m] = 0.0
             for p in range(count):
@@ -120,7 +120,7 @@ def read_tile(planes, weights, duration, first, last, tile, wires, tolerance, bu
                 start_like(m, n, ladders, fields, mean.line, mean_fields.injected)
             else:
                 start(m, n, wires.source, ladders, fields)
-            if settle(m, n, ends, tolerance, bound, budget, ladders, fields) < 0:
+            if settle(m, n, ends, tolerance, bound, ahead, budget, ladders, fields) < 0:
                 return NOT_CONVERGED, s
             for p in range(count):
                 values = planes[row, p0 + p]
@@ -133,10 +133,51 @@ def read_tile(planes, weights, duration, first, last, tile, wires, tolerance, bu
                     size += abs(v) if tile.known_of == SUM_OF_SIZES else v
                 conductance[s] += duration[p0 + p] * (power + tile.replica * square)
                 known = 0.0 if tile.known_of == NOTHING else tile.known * size
-                to = out[s, p0 + p, tile.index]
+                to = out[s, p0 + p, tile.number]
                 for k in range(tile.plus.size):
                     current = fields.carry[8 * tile.plus[k] + p]
                     if tile.minus[k] >= 0:
                         current -= fields.carry[8 * tile.minus[k] + p]
                     to[tile.first_output + k] = np.float32((tile.gain[k] * current - known) / tile.unit)
     return OK, 0
+
+
+@jit
+def respond(look, tile, wires, tolerance, budget, ahead, ladders, fields, sensed, delivered):
+    """Find the matrices that take the voltages of one array to its sensed and to its source currents.
+
+    Parameters
+    ----------
+    look : int8[wordline * bitline]
+        Weights of the layer.
+    tile, wires, tolerance, budget, ahead, ladders, fields
+        As in `read_tile`.
+    sensed : float64[line, column]
+        *Mutates* `sensed` [S].
+    delivered : float64[line, line]
+        *Mutates* `delivered` [S]: current of the second line's source per volt of the first.
+
+    Returns
+    -------
+    int
+        `OK` or `NOT_CONVERGED`.
+    """
+    n = tile.n_column
+    m = tile.source.size
+    ends = (wires.line, wires.source, wires.column, wires.sense)
+    for k in range(m * n):
+        ladders.cell[k] = tile.low[k] + tile.gap[k] * np.float64(look[tile.place[k]] > 0)
+    bound = factorise(tile.n_line, n, *ends, ladders, fields.carry)
+    for i in range(0, m, 8):
+        fields.volts[: 8 * m] = 0.0
+        for p in range(8):
+            fields.volts[8 * (i + p) + p] = 1.0
+        start(m, n, wires.source, ladders, fields)
+        if settle(m, n, ends, tolerance, bound, ahead, budget, ladders, fields) < 0:
+            return NOT_CONVERGED
+        for p in range(8):
+            for j in range(n):
+                sensed[i + p, j] = fields.carry[8 * j + p]
+            for k in range(m):
+                delivered[i + p, k] = fields.delivered[8 * k + p]
+    return OK

@@ -7,12 +7,14 @@ check nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core.datamodel import models
-from numba.extending import intrinsic, register_model
 
 LANES = 8
+intrinsic: Any = extending.intrinsic
 _DOUBLE = ir.DoubleType()
 _VECTOR = ir.VectorType(_DOUBLE, LANES)
 _FLAGS = ("contract", "nsz", "arcp")
@@ -28,13 +30,13 @@ class LanesType(types.Type):
 LANES_TYPE = LanesType()
 
 
-@register_model(LanesType)
+@extending.register_model(LanesType)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager, numba_type):
         super().__init__(manager, numba_type, _VECTOR)
 
 
-def _address(context, builder, array_type, array, index, kind):
+def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, kind: Any) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
 
@@ -44,7 +46,7 @@ def load(typing_context, array, index):
     """Return elements index .. index + 7."""
 
     def generate(context, builder, signature, args):
-        pointer = _address(context, builder, signature.args[0], *args, _VECTOR)
+        pointer = _address(context, builder, signature.args[0], args[0], args[1], _VECTOR)
         return builder.load(pointer, align=8)
 
     return LANES_TYPE(array, types.intp), generate
@@ -95,7 +97,8 @@ def spread(typing_context, array, index):
     """Return one element in all lanes."""
 
     def generate(context, builder, signature, args):
-        return _splat(builder, builder.load(_address(context, builder, signature.args[0], *args, _DOUBLE), align=8))
+        pointer = _address(context, builder, signature.args[0], args[0], args[1], _DOUBLE)
+        return _splat(builder, builder.load(pointer, align=8))
 
     return LANES_TYPE(array, types.intp), generate
 
