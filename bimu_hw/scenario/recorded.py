@@ -24,7 +24,7 @@ from bimu_hw.scenario.cards import LoadedCards
 from bimu_hw.scenario.checks import check_and_fill
 from bimu_hw.scenario.model import Scenario, assemble
 from bimu_hw.scenario.reading import Source, explain
-from bimu_hw.scenario.tables import ScenarioFile
+from bimu_hw.scenario.tables import ScenarioFile, Table
 from bimu_hw.units import parse_quantity
 
 Specs = Mapping[str, ParamSpec]
@@ -79,7 +79,7 @@ def scenario_from_record(path: str | Path, folder: str | Path | None = None) -> 
         If the file is not a run of this schema version, or lacks its scenario.
     """
     with open_run(path) as tree:
-        attrs = dict(tree.attrs)
+        attrs = {str(name): value for name, value in tree.attrs.items()}
     file = Path(path) / RUN_FILE if Path(path).is_dir() else Path(path)
     content = _resolved(attrs, file)
     wanted = attrs["scenario_hash"]
@@ -89,7 +89,8 @@ def scenario_from_record(path: str | Path, folder: str | Path | None = None) -> 
         cards = _cards(content, place)
         scenario = _build(content, cards, place, name, Source(str(file)))
     except BimuError as error:
-        raise RunError(f"{file}: its scenario cannot be rebuilt{_versions(attrs)} ({str(error).rstrip('.')}).") from error
+        why = str(error).rstrip(".")
+        raise RunError(f"{file}: its scenario cannot be rebuilt{_versions(attrs)} ({why}).") from error
     if scenario.hash != wanted:
         raise RunError(
             f"{file}: its scenario cannot be rebuilt{_versions(attrs)}: it has hash {scenario.hash[:8]} here and "
@@ -217,7 +218,7 @@ def _build(content: Mapping[str, Any], cards: LoadedCards, folder: Path, name: s
 def _as_written(table: str, value: Any) -> Any:
     """Return a table of the record as a scenario file has it: no null, and quantities as texts with their units."""
     kind = getattr(ScenarioFile.model_fields.get(table), "annotation", None)
-    if not isinstance(value, dict) or not hasattr(kind, "model_json_schema"):
+    if not (isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, Table)):
         return value
     schemas = kind.model_json_schema().get("properties", {})
     written = {}
