@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from bimu_hw.cards import Card
 from bimu_hw.crossbar.encoding import EXACT_STEP, level_grid
+from bimu_hw.crossbar.layout import DEVICES, device_conductances, read_values
 from bimu_hw.devices import ROOM_TEMPERATURE, SamplerModel, Site, StorageModel, get_model, new_state
 from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels import jit
@@ -65,8 +66,9 @@ class SynapseSpec:
     lam_max : float
         lam of the outermost levels.
     holds : {"read", "query", "until_rewritten"}
-    columns : {"differential", "reference"}
-        A weight is a pair of complementary cells, or one cell against a reference column halfway between its states.
+    columns : {"differential", "reference", "xnor"}
+        A weight is a pair of complementary cells on two bit lines, one cell against a reference column halfway between
+        its states, or a pair of complementary cells on two word lines (`bimu_hw.crossbar.layout`).
     """
 
     storage: Card
@@ -199,38 +201,34 @@ class SynapseArray:
             self.sampler_state, self.sampler_params, self.site,
             stream_key(seeds.fabrication, Purpose.FABRICATE_SAMPLER, layer),
         )  # fmt: skip
-        self.value_middle, self.value_gain = self._read_values(seeds)
+        self._key_periphery = stream_key(seeds.fabrication, Purpose.FABRICATE_PERIPHERY, layer)
+        self.value_middle, self.value_gain = self.read_values()
         self._program_initial(initial_lam, noise(Purpose.INITIAL_LAM))
 
-    def _read_values(self, seeds: Seeds) -> tuple[FloatArray, FloatArray]:
-        """Draw what each cell adds to a column sum: middle + gain * weight, in weight units, nominally 0 and 1."""
+    def _read_errors(self) -> FloatArray:
+        """Draw the standard normal error of every device that is read: float32[wordline, bitline, device]."""
+        errors = np.empty((DEVICES[self.spec.columns], self.lam.size), np.float32)
+        for device, error in enumerate(errors):
+            fill_normal(event_key(self._key_periphery, device), error)
+        return np.moveaxis(errors.reshape(-1, *self.shape), 0, -1)
+
+    def device_conductances(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return what every device that is read conducts when on and when off: float64[wordline, bitline, device]."""
+        return device_conductances(*self._read_costs(), self._read_errors())
+
+    def read_values(self, read: str = "forward") -> tuple[FloatArray, FloatArray]:
+        """Return middle and gain of each synapse in weight units, nominally 0 and 1 (`layout.read_values`)."""
+        return read_values(self.spec.columns, *self._read_costs(), self._read_errors(), read)
+
+    def _read_costs(self) -> tuple[float, float, float]:
         costs = self.spec.sampler.costs
-        spread: Any = costs["g_spread"].value
         g_on, g_off = costs["g_on"].value, costs["g_off"].value
-        key = stream_key(seeds.fabrication, Purpose.FABRICATE_PERIPHERY, self.layer)
-        error_on, error_off = np.empty(self.lam.size, np.float32), np.empty(self.lam.size, np.float32)
-        fill_normal(event_key(key, 0), error_on)
-        if self.spec.columns == "reference":
-            # A device has one error, whichever state it is in; only a pair has two.
-            error_off[:] = error_on
-        else:
-            fill_normal(event_key(key, 1), error_off)
         if g_on <= g_off:
             raise ScenarioError(
                 f"device.sampler: {self.spec.sampler.name!r} has g_on = {g_on:g} S and g_off = {g_off:g} S; "
                 "weights can only be told apart if g_on is larger."
             )
-        if self.spec.columns == "differential":
-            # The pair at weight +1 carries g_on - g_off, at -1 the opposite: one weight unit is their difference.
-            on = 1.0 + spread * (g_on * error_on - g_off * error_off) / (g_on - g_off)
-            off = -1.0 + spread * (g_off * error_on - g_on * error_off) / (g_on - g_off)
-        else:
-            # One cell against a reference halfway between its states: one weight unit is half their difference.
-            unit = (g_on - g_off) / 2.0
-            on = 1.0 + spread * g_on * error_on / unit
-            off = -1.0 + spread * g_off * error_off / unit
-        middle, gain = (on + off) / 2.0, (on - off) / 2.0
-        return middle.reshape(self.shape).astype(np.float32), gain.reshape(self.shape).astype(np.float32)
+        return g_on, g_off, costs["g_spread"].value
 
     def _program_initial(self, initial_lam: str, key: np.uint64) -> None:
         """Round the initial lam to levels; in residue mode the remainder starts the register."""
