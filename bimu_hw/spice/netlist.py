@@ -93,7 +93,7 @@ class Circuit:
             raise CircuitError(f"netlist, conductance: got shape {list(cells.shape)}; expected [wordline, bitline].")
         n = cells.shape[1] if transposed else cells.shape[0]
         if volts.shape != (n,):
-            raise CircuitError(f"netlist, voltages: got shape {list(volts.shape)}; expected [{n}], one per driven line.")
+            raise CircuitError(f"netlist, voltages: got shape {list(volts.shape)}; expected [{n}], one per source.")
         if not (cells >= 0.0).all():
             raise CircuitError("netlist: a conductance is negative or NaN; allowed are 0 (open) to inf (short).")
         if not np.isfinite(volts).all():

@@ -76,8 +76,8 @@ def read_operating_point(circuit: Circuit, printed: str) -> OperatingPoint:
     """
     found = {name.lower(): float(value) for name, value in _PRINTED.findall(printed)}
     # SPICE counts a source's current from its positive node through the source.
-    values = [np.array([found.get(name.lower(), np.nan) for name in names]) for names in (circuit.driven, circuit.sensed)]
-    driven, sensed = -values[0], values[1]
+    driven = -np.array([found.get(name.lower(), np.nan) for name in circuit.driven])
+    sensed = np.array([found.get(name.lower(), np.nan) for name in circuit.sensed])
     if not (np.isfinite(driven).all() and np.isfinite(sensed).all()):
         words = [line.strip() for line in printed.splitlines() if re.search("error|singular|fail", line, re.IGNORECASE)]
         raise CircuitError(f"ngspice: found no operating point ({(words or ['it printed no currents'])[0][:120]}).")
