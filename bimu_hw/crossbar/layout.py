@@ -28,9 +28,10 @@ Everything here is plain NumPy on one tile, in siemens and in units of the read 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bimu_hw.errors import CircuitError
 
@@ -144,7 +145,14 @@ class TileLayout:
             return n_wordlines, n_bitlines + 1
         return 2 * n_wordlines, n_bitlines
 
-    def conductance(self, weights: NDArray[np.int8], g_on: ArrayLike, g_off: ArrayLike) -> Floats:
+    def places(self, n_wordlines: int, n_bitlines: int) -> NDArray[np.int64]:
+        """Return the synapse, counted along the word lines, of each cell of the physical array; -1: a reference."""
+        index = np.arange(n_wordlines * n_bitlines).reshape(n_wordlines, n_bitlines)
+        if self.columns == "reference":
+            return np.pad(index, ((0, 0), (0, 1)), constant_values=-1)
+        return np.repeat(index, 2, axis=1 if self.columns == "differential" else 0)
+
+    def conductance(self, weights: NDArray[np.int8], g_on: NDArray[Any], g_off: NDArray[Any]) -> Floats:
         """Return the cells of a tile.
 
         Parameters
@@ -172,7 +180,7 @@ class TileLayout:
         second[:] = np.where(up, g_off[..., 1], g_on[..., 1])
         return cells
 
-    def voltages(self, values: ArrayLike, transposed: bool = False) -> Floats:
+    def voltages(self, values: NDArray[Any], transposed: bool = False) -> Floats:
         """Return how the lines are driven, in read voltages.
 
         Parameters
@@ -195,7 +203,7 @@ class TileLayout:
         lines = np.stack([np.maximum(values, 0.0), np.maximum(-values, 0.0)], axis=-1)
         return lines.reshape(*values.shape[:-1], -1)
 
-    def sums(self, currents: ArrayLike, values: ArrayLike, transposed: bool = False, gain: ArrayLike = 1.0) -> Floats:
+    def sums(self, currents: NDArray[Any], values: NDArray[Any], transposed: bool = False, gain: Any = 1.0) -> Floats:
         """Return what sensed currents mean in weight units.
 
         Parameters
@@ -226,7 +234,7 @@ class TileLayout:
             known = self.middle * np.abs(values).sum(axis=-1, keepdims=True)
         return (gain * currents - known) / self.unit(transposed)
 
-    def replica(self, values: ArrayLike, transposed: bool = False) -> Floats:
+    def replica(self, values: NDArray[Any], transposed: bool = False) -> Floats:
         """Return the power of the replica line over the read voltage squared [S]; it is 0 where there is none."""
         values = np.asarray(values, np.float64)
         square = (values**2).sum(axis=-1)
