@@ -209,7 +209,8 @@ def test_the_wires_are_those_the_run_reckoned_with(plain):
     assert wires_of(read.scenario).ideal
     lines = "\n".join(describe_read(read, 2, Wires(1.0, 2.0, 3.0, 4.0)))
     for words in (read.scenario.title, read.scenario.hash, "fabrication 1, noise 1, data 1",
-                  "query 3 (example 3, task 0", "forward read", "layer 0, tile 1,1, sample 0, plane 2", "24 x 4 synapses", "8 bit lines",
+                  "query 3 (example 3, task 0", "forward read", "layer 0, tile 1,1, sample 0, plane 2",
+                  "24 x 4 synapses", "8 bit lines",
                   "r_wordline = 1 ohm, r_bitline = 2 ohm, r_driver = 3 ohm, r_sense = 4 ohm"):  # fmt: skip
         assert words in lines
     assert "none have resistance" in "\n".join(describe_read(read, 2, Wires()))

@@ -80,7 +80,11 @@ def scenario_from_record(path: str | Path, folder: str | Path | None = None) -> 
     """
     with open_run(path) as tree:
         attrs = {str(name): value for name, value in tree.attrs.items()}
-    file = Path(path) / RUN_FILE if Path(path).is_dir() else Path(path)
+    return scenario_from_attrs(attrs, Path(path) / RUN_FILE if Path(path).is_dir() else Path(path), folder)
+
+
+def scenario_from_attrs(attrs: Mapping[str, Any], file: Path, folder: str | Path | None = None) -> Scenario:
+    """Rebuild a scenario from the root attributes of a record that is `file`; otherwise as `scenario_from_record`."""
     content = _resolved(attrs, file)
     wanted = attrs["scenario_hash"]
     place = _data_folder(content["stream"]["dataset"], file, folder)

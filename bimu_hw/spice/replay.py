@@ -20,7 +20,7 @@ from bimu_hw.errors import RunError
 from bimu_hw.record import RUN_FILE, open_run
 from bimu_hw.run import Run
 from bimu_hw.scenario import Scenario
-from bimu_hw.scenario.recorded import scenario_from_record
+from bimu_hw.scenario.recorded import scenario_from_attrs
 from bimu_hw.spice.netlist import Circuit, Wires
 
 #: What a row of the record that stands for one query must agree in, and one that stands for several.
@@ -138,13 +138,13 @@ def capture_read(
     SchemaError, DataError
         As `open_run` and `load_dataset`.
     """
-    scenario = scenario_from_record(path, folder)
     file = Path(path) / RUN_FILE if Path(path).is_dir() else Path(path)
     with open_run(path) as tree:
         queries = tree["queries"].to_dataset()
         names = {*_SINGLE, *_BLOCK, *_LEARNED, "n_aggregated"} & set(map(str, queries.variables))
         rows = {name: queries[name].values for name in names}
         attrs = {str(name): value for name, value in tree.attrs.items()}
+    scenario = scenario_from_attrs(attrs, file, folder)
     n = int(rows["n_aggregated"].sum())
     if not 0 <= selection.query < n:
         raise RunError(f"{file}: query: got {selection.query}; {_allowed(n)}.")
