@@ -26,8 +26,8 @@ class ArrayLoss:
     cells : float64[wordline, bitline]
         Share of the voltage at its driven line that does not reach a cell; NaN where the line is at 0 V.
     lines : float64[sensed line]
-        Share of the sensed current without wire resistance that is missing; NaN where that is below a hundredth of
-        the largest, as where the currents of a line cancel.
+        Share of the sensed current without wire resistance that is missing; NaN where that is below a tenth of the
+        largest, as where the currents of a line cancel.
     current : float
         Largest sensed current, in ampere.
     transposed : bool
@@ -60,7 +60,7 @@ def array_loss(
     ideal = voltages @ (conductance.T if transposed else conductance)
     with np.errstate(divide="ignore", invalid="ignore"):
         cells = 1.0 - (-across if transposed else across) / np.where(applied == 0.0, np.nan, applied)
-        lines = 1.0 - result.currents / np.where(np.abs(ideal) < 0.01 * np.abs(ideal).max(), np.nan, ideal)
+        lines = 1.0 - result.currents / np.where(np.abs(ideal) < 0.1 * np.abs(ideal).max(), np.nan, ideal)
     return ArrayLoss(cells, lines, float(np.abs(result.currents).max()), transposed)
 
 
@@ -89,13 +89,24 @@ def plot_cell_loss(loss: ArrayLoss, axes: Axes) -> Axes:
     """Plot the share of the applied voltage that does not reach each cell; cells of lines at 0 V stay grey."""
     figure = axes.get_figure()
     axes.set_facecolor("0.85")
-    image = axes.imshow(100.0 * loss.cells, cmap="viridis", aspect="auto", interpolation="nearest", rasterized=True)
+    percent = 100.0 * loss.cells
+    lowest = min(0.0, float(np.nanmin(percent))) if np.isfinite(percent).any() else None
+    image = axes.imshow(percent, cmap="viridis", aspect="auto", interpolation="nearest", vmin=lowest)
+    _whole_numbers(axes)
     axes.grid(visible=False)
     axes.set(xlabel="bit line", ylabel="word line")
     if figure is not None:
-        bar = figure.colorbar(image, ax=axes, pad=0.02)
-        bar.set_label("loss of cell voltage (%)\n(grey: line at 0 V)")
+        # On the side where the other panel is not.
+        bar = figure.colorbar(image, ax=axes, location="bottom" if loss.transposed else "right", pad=0.02)
+        bar.set_label("loss of cell voltage (%); grey: line at 0 V")
     return axes
+
+
+def _whole_numbers(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def plot_line_loss(loss: ArrayLoss, axes: Axes) -> Axes:
@@ -108,4 +119,6 @@ def plot_line_loss(loss: ArrayLoss, axes: Axes) -> Axes:
     else:
         axes.plot(line, percent, ".", ms=4, color=COLOURS[0])
         axes.set(xlabel="bit line", ylabel="loss of sensed\ncurrent (%)")
+    # From nothing on, unless a line gains what another loses.
+    (axes.set_xlim if loss.transposed else axes.set_ylim)(min(0.0, float(np.nanmin(percent, initial=0.0)) * 1.05), None)
     return axes

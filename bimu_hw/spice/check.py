@@ -106,6 +106,9 @@ def describe_read(read: CapturedRead, plane: int, wires: Wires) -> list[str]:
     s, chosen = read.scenario, read.selection
     seeds = ", ".join(f"{name} {getattr(s.seeds, name)}" for name in ("fabrication", "noise", "data"))
     m, n = read.layout.shape(*read.tile_shape)
+    inputs = [f"inputs are {s.crossbar.inputs}"]
+    if s.crossbar.inputs == "pulse_width":
+        inputs = ["inputs are pulse widths: a voltage is the mean over the slots of a plane"]
     resistances = ", ".join(f"{name} = {ohm:g} ohm" for name, ohm in wires.options().items())
     return [
         s.title,
@@ -115,6 +118,7 @@ def describe_read(read: CapturedRead, plane: int, wires: Wires) -> list[str]:
         f"layer {chosen.layer}, tile {chosen.tile[0]},{chosen.tile[1]}, sample {chosen.sample}, plane {plane}",
         f"{read.tile_shape[0]} x {read.tile_shape[1]} synapses, mapping {read.layout.columns}: {m} word lines, "
         f"{n} bit lines",
+        *inputs,
         "wires: none have resistance" if wires.ideal else f"wires: {resistances}",
         "Vw3: source of word line 3; Vb5: bit line 5 (0 V where sensed); Rc3_5: cell at word line 3 and bit line 5;",
         "Rw3_5, Rb3_5: segments to that cell and on from it; Rd3, Rs5: driver and sense resistance",
