@@ -12,7 +12,8 @@ from bimu_hw.errors import RunError
 from bimu_hw.record import write_run
 from bimu_hw.run import Run
 from bimu_hw.scenario import load_scenario
-from bimu_hw.spice.check import describe_read, ideal_currents, wires_of
+from bimu_hw.scenario.tables import Crossbar
+from bimu_hw.spice.check import describe_read, ideal_currents, solve, wires_of
 from bimu_hw.spice.netlist import Wires
 from bimu_hw.spice.replay import Selection, capture_read
 
@@ -214,3 +215,29 @@ def test_the_wires_are_those_the_run_reckoned_with(plain):
                   "r_wordline = 1 ohm, r_bitline = 2 ohm, r_driver = 3 ohm, r_sense = 4 ohm"):  # fmt: skip
         assert words in lines
     assert "none have resistance" in "\n".join(describe_read(read, 2, Wires()))
+
+
+@pytest.mark.parametrize("columns", ["differential", "reference", "xnor"])
+def test_the_netlist_is_the_circuit_that_the_run_reckoned_with(columns, tmp_path):
+    if "ir_drop" not in Crossbar.model_fields:
+        pytest.skip("runs of this version leave wire resistance out")
+
+    class Kept(Run):
+        def answered(self, row):
+            super().answered(row)
+            if row.number == 31:
+                self.kept = self.chip._layers[0].forward.sums.copy()
+
+    run = Kept(load_scenario(QUICKSTART, (*SHORT, "crossbar.ir_drop=exact", f"crossbar.columns={columns}")))
+    run.accelerator.run()
+    write_run(run.finish(), tmp_path / "run.nc")
+    found = capture_read(tmp_path, Selection(0, 31, (1, 1), 1))
+    wires = wires_of(found.scenario)
+    assert not wires.ideal
+    volt = found.scenario.sampler_card.costs["read_voltage"].value
+    for plane in range(found.n_planes):
+        currents = solve(found.circuit(plane, wires)).currents / volt
+        sums = found.layout.sums(currents, found.planes[plane][24:48])
+        # The loop's currents are float32, certified to 1e-7 of the largest.
+        np.testing.assert_allclose(run.kept[1, plane, 1, 16:20], sums, rtol=0.0, atol=2e-6 * np.abs(currents).max() /
+                                   found.layout.unit())  # fmt: skip
