@@ -1,7 +1,7 @@
 """The record of a run: one schema, a writer and a reader. The only floor below the runs that knows xarray."""
 
 from bimu_hw.record.disk import write_run
-from bimu_hw.record.reader import RUN_FILE, open_run
+from bimu_hw.record.reader import RUN_FILE, lam_from_record, open_run
 from bimu_hw.record.schema import (
     SCHEMA_VERSION,
     VARIABLES,
@@ -26,6 +26,7 @@ __all__ = [
     "clean_attrs",
     "describe",
     "describe_markdown",
+    "lam_from_record",
     "layer_variables",
     "open_run",
     "validate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import signal
@@ -102,7 +103,7 @@ def write_run(tree: xr.DataTree, path: str | Path) -> None:
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with _interrupt_held_back(), _DiskFile(part, "w+") as file:
+        with _interrupt_held_back(), _no_collection(), _DiskFile(part, "w+") as file:
             try:
                 tree.to_netcdf(file, engine="h5netcdf", encoding=_encoding(tree))  # type: ignore[arg-type]
             except Exception:
@@ -166,6 +167,21 @@ def _interrupt_held_back() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL if previous is None else previous)
         if held:
             signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector out: HDF5 calls our file's methods, and to close another HDF5 object in there crashes.
+
+    Such objects lie about in reference cycles wherever records were opened.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _sync_folder(folder: Path) -> None:

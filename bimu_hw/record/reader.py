@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from bimu_hw.errors import RunError, SchemaError
 from bimu_hw.record.schema import SCHEMA_VERSION
@@ -65,6 +69,44 @@ def open_run(path: str | Path) -> xr.DataTree:
         f"{file}: has schema version {version}, written by bimu-hw {writer}; this one reads version {SCHEMA_VERSION}: "
         "open it with the version that wrote it, or run the scenario again."
     )
+
+
+def lam_from_record(path: str | Path, shapes: Sequence[tuple[int, int]]) -> list[npt.NDArray[np.float32]]:
+    """Return what a finished run has learned: the natural parameters of its last snapshot.
+
+    Parameters
+    ----------
+    path : str or Path
+        The run's folder, or its ``run.nc``.
+    shapes : sequence of (int, int)
+        ``(wordlines, bitlines)`` of each layer of the network that is to have them.
+
+    Returns
+    -------
+    list of float32[wordline, bitline]
+        One array per layer.
+
+    Raises
+    ------
+    RunError
+        If there is no such file, it holds no states, its network has other layers, or a natural parameter is not
+        finite.
+    SchemaError
+        If it is not a run, or one of another schema version.
+    """
+    with open_run(path) as tree:
+        names = sorted((name for name in tree.children if name.startswith("layer_")), key=lambda name: int(name[6:]))
+        if not names or not all(tree[name].sizes["snapshot"] for name in names):
+            raise RunError(f"{path}: holds no states to start from; run it with record.state = true.")
+        lams = [np.asarray(tree[name]["lam"].isel(snapshot=-1).values, np.float32) for name in names]
+    found, wanted = [lam.shape for lam in lams], [tuple(int(n) for n in shape) for shape in shapes]
+    if found != wanted:
+        words = [" and ".join(f"{m} x {n}" for m, n in layers) or "none" for layers in (found, wanted)]
+        raise RunError(f"{path}: has layers of {words[0]} synapses; this network needs {words[1]}.")
+    for k, lam in enumerate(lams):
+        if not np.isfinite(lam).all():
+            raise RunError(f"{path}, layer_{k}/lam: holds values that are not finite; start from another run.")
+    return lams
 
 
 def _first_line(error: BaseException) -> str:

@@ -172,7 +172,11 @@ def _make(
     except ValidationError as error:
         raise explain(error, source, ScenarioFile) from None
     cards = load_cards(file, folder, source)
-    filled = check_and_fill(file, cards, folder, source)
+    return assemble(check_and_fill(file, cards, folder, source), cards, folder, name)
+
+
+def assemble(filled: ScenarioFile, cards: LoadedCards, folder: Path, name: str) -> Scenario:
+    """Return the scenario of a file that `check_and_fill` has been through."""
     scenario = Scenario.model_construct(filled.model_fields_set, **dict(filled))
     scenario._name, scenario._folder, scenario._cards = name, folder, cards
     return scenario

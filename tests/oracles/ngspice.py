@@ -1,6 +1,8 @@
 """Operating points of crossbars by ngspice, as an independent witness.
 
-Run as a script, it writes the golden files anew: ``python tests/oracles/ngspice.py`` (needs ngspice on PATH).
+Run as a script, it writes the golden files anew: ``python tests/oracles/ngspice.py`` (needs ngspice on PATH). Those of
+`GOLDEN` are solved from the netlists here; those of `EXPORTED` are the package's own netlists, with what ngspice
+printed.
 """
 
 from __future__ import annotations
@@ -14,7 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bimu_hw.spice.netlist import Circuit, Wires
+from bimu_hw.spice.ngspice import check_netlist
+
 GOLDEN = Path(__file__).parent.parent / "golden" / "ir_drop"
+EXPORTED = Path(__file__).parent.parent / "golden" / "spice"
 
 
 def version() -> str | None:
@@ -134,5 +140,35 @@ def write_golden() -> None:
         (GOLDEN / f"{name}.cir").write_text(netlist(**case))
 
 
+def exported_cases() -> dict[str, Circuit]:
+    """Return circuits for the package's own netlists: every kind of merged node, opens, a short, both directions."""
+    rng = np.random.default_rng(20261122)
+    cells = 10.0 ** rng.uniform(-5, -4, (4, 6))
+    cells[1, 2] = 0.0
+    faulty = cells.copy()
+    faulty[2, 4] = np.inf
+    rows, columns = rng.uniform(-0.2, 0.2, 4), rng.uniform(-0.2, 0.2, 6)
+    return {
+        "wires_4x6": Circuit.of(faulty, rows, Wires(1.5, 0.7, 120.0, 35.0)),
+        "backward_4x6": Circuit.of(faulty, columns, Wires(1.5, 0.7, 120.0, 35.0), True),
+        "no_terminals_4x6": Circuit.of(cells, rows, Wires(1.0, 1.0)),
+        "ideal_wordlines_4x6": Circuit.of(cells, rows, Wires(0.0, 10.0, 0.0, 50.0)),
+        "ideal_bitlines_4x6": Circuit.of(cells, columns, Wires(5.0, 0.0, 20.0), True),
+        "ideal_4x6": Circuit.of(cells, rows, Wires()),
+    }
+
+
+def write_exported() -> None:
+    """Write the package's netlists and what ngspice prints for them to `EXPORTED`."""
+    EXPORTED.mkdir(parents=True, exist_ok=True)
+    for name, circuit in exported_cases().items():
+        path = EXPORTED / f"{name}.cir"
+        path.write_text(check_netlist(circuit, name))
+        done = subprocess.run(["ngspice", "-n", "-b", str(path)], capture_output=True, text=True, check=False)
+        printed = [line for line in done.stdout.splitlines() if line.startswith("i(")]
+        (EXPORTED / f"{name}.out").write_text("\n".join([f"ngspice {version()}", *printed, ""]))
+
+
 if __name__ == "__main__":
     write_golden()
+    write_exported()

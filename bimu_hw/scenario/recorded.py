@@ -1,0 +1,246 @@
+"""A scenario rebuilt from the record of its run: for replaying a run, and for pricing it again.
+
+The record holds every value that had an effect, those of the three cards included, so neither the scenario file nor
+a card's file need exist any more. Only a data set that was a file must still be there; its content is checked against
+the recorded hash when a run loads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bimu_hw import __version__
+from bimu_hw.cards import COMPONENT_COSTS, Card, Fact, device_specs, load_card, load_component_card
+from bimu_hw.devices import ParamSpec, SamplerModel, StorageModel, get_model
+from bimu_hw.errors import BimuError, RunError, SchemaError, UnitError
+from bimu_hw.record import RUN_FILE, open_run
+from bimu_hw.scenario.cards import LoadedCards
+from bimu_hw.scenario.checks import check_and_fill
+from bimu_hw.scenario.model import Scenario, assemble
+from bimu_hw.scenario.reading import Source, explain
+from bimu_hw.scenario.tables import ScenarioFile, Table
+from bimu_hw.units import parse_quantity
+
+Specs = Mapping[str, ParamSpec]
+
+#: The SI units a key of a scenario can have; which one follows from the example in its schema.
+_UNITS = ("s", "Hz", "K", "ohm", "S", "V", "A", "J", "W", "F", "m", "m^2")
+
+
+@dataclass(frozen=True)
+class RecordedCard(Card):
+    """A card of which only the record is left: its values, and the digest of the facts that stood behind them.
+
+    Kinds, sources and ranges are not in a record: every number counts as assumed here.
+    """
+
+    recorded_digest: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The digest that the run recorded."""
+        return self.recorded_digest
+
+    def with_values(self, overrides: Mapping[str, float | str], specs: Specs, where: str) -> Card:
+        """Return a card with other values, whose digest is that of its own facts."""
+        plain = Card(**{f.name: getattr(self, f.name) for f in fields(Card)})
+        return plain.with_values(overrides, specs, where)
+
+
+def scenario_from_record(path: str | Path, folder: str | Path | None = None) -> Scenario:
+    """Rebuild the scenario of a finished run from its record.
+
+    Parameters
+    ----------
+    path : str or Path
+        The run's folder, or its ``run.nc``.
+    folder : str or Path, optional
+        Folder of the scenario, which the path of a data set starts from. Default: the current folder if the data set
+        is there, else the run's own.
+
+    Returns
+    -------
+    Scenario
+        Of the same hash. A card is the one its name still leads to, with the run's own values in place, if that has
+        the recorded digest; else a `RecordedCard`.
+
+    Raises
+    ------
+    RunError
+        If there is no such run, its data set is not there, a device model is not installed, or this version of the
+        package makes another scenario of it.
+    SchemaError
+        If the file is not a run of this schema version, or lacks its scenario.
+    """
+    with open_run(path) as tree:
+        attrs = {str(name): value for name, value in tree.attrs.items()}
+    return scenario_from_attrs(attrs, Path(path) / RUN_FILE if Path(path).is_dir() else Path(path), folder)
+
+
+def scenario_from_attrs(attrs: Mapping[str, Any], file: Path, folder: str | Path | None = None) -> Scenario:
+    """Rebuild a scenario from the root attributes of a record that is `file`; otherwise as `scenario_from_record`."""
+    content = _resolved(attrs, file)
+    wanted = attrs["scenario_hash"]
+    place = _data_folder(content["stream"]["dataset"], file, folder)
+    name = file.resolve().parent.name.partition(f"-{wanted[:8]}")[0]
+    try:
+        cards = _cards(content, place)
+        scenario = _build(content, cards, place, name, Source(str(file)))
+    except BimuError as error:
+        why = str(error).rstrip(".")
+        raise RunError(f"{file}: its scenario cannot be rebuilt{_versions(attrs)} ({why}).") from error
+    if scenario.hash != wanted:
+        raise RunError(
+            f"{file}: its scenario cannot be rebuilt{_versions(attrs)}: it has hash {scenario.hash[:8]} here and "
+            f"{wanted[:8]} in the record; use the version that wrote the run, or run the scenario again."
+        )
+    return scenario
+
+
+def _resolved(attrs: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """Return the recorded scenario, checked as far as the code here relies on its form."""
+    try:
+        content = json.loads(attrs["resolved_scenario"])
+        roles = content["cards"]
+        well_formed = (
+            isinstance(attrs["scenario_hash"], str)
+            and isinstance(content["stream"]["dataset"], str)
+            and all(isinstance(content[table], dict) for table in ("device", "components"))
+            and all(isinstance(roles[role][part], dict) for role in _ROLES for part in ("params", "costs"))
+            and all(isinstance(roles[role][part], str) for role in _ROLES for part in ("name", "model", "digest"))
+        )
+    except (KeyError, TypeError, ValueError):
+        well_formed = False
+    if not well_formed:
+        raise SchemaError(f"{file}: holds no complete scenario (attributes resolved_scenario, scenario_hash).")
+    return content
+
+
+#: The three cards, each with the table and key that name it.
+_ROLES = {"storage": ("device", "storage"), "sampler": ("device", "sampler"), "components": ("components", "card")}
+
+
+def _versions(attrs: Mapping[str, Any]) -> str:
+    writer = attrs.get("bimu_hw_version", "unknown")
+    return "" if writer == __version__ else f" (written by bimu-hw {writer}, this is {__version__})"
+
+
+def _data_folder(dataset: str, file: Path, folder: str | Path | None) -> Path:
+    """Return the folder that the data set's path starts from."""
+    places = [Path(), file.parent] if folder is None else [Path(folder)]
+    if not dataset.lower().endswith(".npz"):
+        return places[0]
+    for place in places:
+        if (place / dataset).is_file():
+            return place
+    looked = " and ".join(f"'{place}'" for place in dict.fromkeys(places))
+    raise RunError(
+        f"{file}: its data set {dataset!r} is not there; looked in {looked}: name the folder of its scenario."
+    )
+
+
+def _cards(content: Mapping[str, Any], folder: Path) -> LoadedCards:
+    """Return the recorded cards with their models."""
+    recorded = content["cards"]
+    storage_model, sampler_model = (get_model(recorded[role]["model"]) for role in ("storage", "sampler"))
+    if not isinstance(storage_model, StorageModel) or not isinstance(sampler_model, SamplerModel):
+        raise RunError("a device model has another role than when the run was written")
+
+    def card(role: str, load: Callable[[str, Path], Card], params: Specs, costs: Specs) -> Card:
+        table, key = _ROLES[role]
+        return _card(recorded[role], content[table].get(key, ""), load, folder, params, costs)
+
+    return LoadedCards(
+        card("storage", load_card, *device_specs(storage_model)),
+        card("sampler", load_card, *device_specs(sampler_model)),
+        card("components", load_component_card, {}, COMPONENT_COSTS),
+        storage_model,
+        sampler_model,
+    )
+
+
+def _card(
+    recorded: Mapping[str, Any], named: str, load: Callable[[str, Path], Card], folder: Path, params: Specs,
+    costs: Specs,
+) -> Card:  # fmt: skip
+    values = {}
+    for part, specs in (("params", params), ("costs", costs)):
+        for name in sorted(set(recorded[part]) ^ set(specs)):
+            what = "no longer has a number" if name in recorded[part] else "has a new number"
+            raise RunError(f"model {recorded['model']!r} {what} {name!r}")
+        # Infinity is a text in the record, because JSON has none.
+        values[part] = {name: float(value) for name, value in recorded[part].items()}
+    known = _known_card(recorded, named, load, folder, {**values["params"], **values["costs"]}, {**params, **costs})
+    if known is not None:
+        return known
+    facts = {
+        part: {
+            name: Fact(values[part][name], spec.unit, "assumed", why="as the run recorded it",
+                       low=values[part][name], high=values[part][name])
+            for name, spec in specs.items()
+        }
+        for part, specs in (("params", params), ("costs", costs))
+    }  # fmt: skip
+    return RecordedCard(
+        recorded["name"], recorded["model"], f"{recorded['name']}, as the run recorded it", "", "record of a run",
+        facts["params"], facts["costs"], {}, recorded_digest=recorded["digest"],
+    )  # fmt: skip
+
+
+def _known_card(
+    recorded: Mapping[str, Any], named: str, load: Callable[[str, Path], Card], folder: Path,
+    values: Mapping[str, float], specs: Specs,
+) -> Card | None:  # fmt: skip
+    """Return the card that the name still leads to, with its facts, if it is the recorded one; else None."""
+    try:
+        card = load(named, folder)
+        facts = {**card.params, **card.costs}
+        if (card.name, card.model) != (recorded["name"], recorded["model"]):
+            return None
+        changed = {name: value for name, value in values.items() if facts[name].value != value}
+        card = card.with_values(changed, specs, "record")
+    except BimuError:
+        return None
+    return card if card.digest == recorded["digest"] else None
+
+
+def _build(content: Mapping[str, Any], cards: LoadedCards, folder: Path, name: str, source: Source) -> Scenario:
+    tables = {key: _as_written(key, value) for key, value in content.items() if key != "cards"}
+    try:
+        file = ScenarioFile.model_validate(tables)
+    except ValidationError as error:
+        raise explain(error, source, ScenarioFile) from None
+    return assemble(check_and_fill(file, cards, folder, source), cards, folder, name)
+
+
+def _as_written(table: str, value: Any) -> Any:
+    """Return a table of the record as a scenario file has it: no null, and quantities as texts with their units."""
+    kind = getattr(ScenarioFile.model_fields.get(table), "annotation", None)
+    if not (isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, Table)):
+        return value
+    schemas = kind.model_json_schema().get("properties", {})
+    written = {}
+    for key, given in value.items():
+        schema = schemas.get(key, {})
+        texts = [s for s in (schema, *schema.get("anyOf", ())) if s.get("type") == "string" and "examples" in s]
+        if texts and isinstance(given, (int, float)):
+            given = f"{given!r} {_unit(texts[0]['examples'][0])}"
+        if given is not None:
+            written[key] = given
+    return written
+
+
+def _unit(example: str) -> str:
+    for unit in _UNITS:
+        try:
+            parse_quantity(example, unit, "example")
+        except UnitError:
+            continue
+        return unit
+    raise RunError(f"a quantity such as {example!r} has a unit that is not known here")
