@@ -19,7 +19,8 @@ A card is a TOML file::
     why = "..."                   # required for assumed: the reason for this value; for derived: the derivation
     range = ["0.1", "0.5"]        # optional: what the value may be, for intervals in reports
 
-Tables ``[params.*]`` hold what the physics needs and ``[costs.*]`` what energy, time and area need.
+Tables ``[params.*]`` hold what the physics needs and ``[costs.*]`` what energy, time and area need; the card of a
+storage element may state in ``[nonidealities.*]`` what it suffers besides (`bimu_hw.nonidealities`).
 """
 
 from __future__ import annotations
@@ -36,12 +37,15 @@ from typing import Any
 
 from bimu_hw.devices import DeviceModel, ParamSpec, get_model, model_module, model_names
 from bimu_hw.errors import CardError, did_you_mean
+from bimu_hw.nonidealities import SPECS
 from bimu_hw.units import parse_quantity
 
 KINDS = ("measured", "fitted", "derived", "assumed")
 N_LEVELS = ParamSpec(
     "n_levels", "1", "number of levels; 0 for a continuous element", 0, 2**24, neutral=0.0, integer=True
 )
+
+NONE: Mapping[str, ParamSpec] = {}
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class Card:
     name, model, title, notes, origin : str
         `origin` says where the card was read (package resource or file name).
     params, costs : mapping of str to Fact
+    nonidealities : mapping of str to Fact
+        Of a storage element, those that the card states (`bimu_hw.nonidealities`).
     references : mapping of str to str
     digest : str
         SHA-256 of the facts (value, unit, kind, source, place, range), independent of layout and comments.
@@ -88,7 +94,13 @@ class Card:
     params: Mapping[str, Fact]
     costs: Mapping[str, Fact]
     references: Mapping[str, str]
+    nonidealities: Mapping[str, Fact] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> dict[str, Fact]:
+        """All numbers of the card by name."""
+        return {**self.params, **self.nonidealities, **self.costs}
 
     @property
     def digest(self) -> str:
@@ -96,26 +108,26 @@ class Card:
         lines = [f"{self.name}|{self.model}"]
         lines += [
             f"{name}={(f.value, f.unit, f.kind, f.source, f.where, f.low, f.high)!r}"
-            for name, f in sorted({**self.params, **self.costs}.items())
+            for name, f in sorted(self.facts.items())
         ]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @property
     def assumed_share(self) -> float:
         """Share of the card's numbers that are assumed."""
-        facts = [*self.params.values(), *self.costs.values()]
+        facts = self.facts.values()
         return sum(f.kind == "assumed" for f in facts) / len(facts)
 
     def with_values(self, overrides: Mapping[str, float | str], specs: Mapping[str, ParamSpec], where: str) -> Card:
         """Return a copy in which the named parameters or costs have other values, marked as set by the scenario."""
-        params, costs = dict(self.params), dict(self.costs)
+        params, costs, common = dict(self.params), dict(self.costs), dict(self.nonidealities)
         for name, given in overrides.items():
             if name not in specs:
                 raise CardError(f"{where}.{name}: unknown parameter of {self.model!r}. {did_you_mean(name, specs)}")
             value = _value(given, specs[name], f"{where}.{name}")
             fact = Fact(value, specs[name].unit, "assumed", why="set by the scenario", low=value, high=value)
-            (params if name in params else costs)[name] = fact
-        return replace(self, params=params, costs=costs)
+            (params if name in params else costs if name in costs else common)[name] = fact
+        return replace(self, params=params, costs=costs, nonidealities=common)
 
 
 def device_specs(model: DeviceModel) -> tuple[dict[str, ParamSpec], dict[str, ParamSpec]]:
@@ -124,6 +136,11 @@ def device_specs(model: DeviceModel) -> tuple[dict[str, ParamSpec], dict[str, Pa
     if model.role == "storage":
         params = {"n_levels": N_LEVELS, **params}
     return params, {s.name: s for s in model.costs}
+
+
+def common_specs(model: DeviceModel) -> Mapping[str, ParamSpec]:
+    """Return the specifications of what a card of this model may state besides: the nonidealities of a store."""
+    return SPECS if model.role == "storage" else NONE
 
 
 def neutral_values(model: DeviceModel) -> dict[str, float]:
@@ -153,14 +170,15 @@ def parse_card(text: str, origin: str) -> Card:
     head = _head(table, origin)
     model = get_model(head["model"])
     params, costs = device_specs(model)
-    return _build(table, head, origin, params, costs)
+    return _build(table, head, origin, params, costs, common_specs(model))
 
 
 def _build(
     table: dict[str, Any], head: dict[str, str], origin: str,
-    params: Mapping[str, ParamSpec], costs: Mapping[str, ParamSpec],
+    params: Mapping[str, ParamSpec], costs: Mapping[str, ParamSpec], common: Mapping[str, ParamSpec] = NONE,
 ) -> Card:  # fmt: skip
-    _no_unknown(table, {"card", "references", "params", "costs"}, origin)
+    sections = {"card", "references", "params", "costs", *({"nonidealities"} if common else ())}
+    _no_unknown(table, sections, origin)
     references = table.get("references", {})
     facts: dict[str, dict[str, Fact]] = {}
     for section, specs in (("params", params), ("costs", costs)):
@@ -172,9 +190,12 @@ def _build(
         facts[section] = {
             name: _fact(given[name], spec, references, f"{origin}, {section}.{name}") for name, spec in specs.items()
         }
+    stated = table.get("nonidealities", {})
+    _no_unknown(stated, set(common), f"{origin}, nonidealities")
+    shared = {name: _fact(stated[name], common[name], references, f"{origin}, nonidealities.{name}") for name in stated}
     return Card(
         head["name"], head["model"], head["title"], head.get("notes", ""), origin,
-        facts["params"], facts["costs"], references,
+        facts["params"], facts["costs"], references, shared,
     )  # fmt: skip
 
 

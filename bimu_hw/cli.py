@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -154,7 +154,8 @@ def show_device(name: str) -> None:
     """Show every number of the card NAME (or of a .toml file) with its unit, kind and source."""
     card = _find_card(name)
     rows = []
-    for section, facts in (("params", card.params), ("costs", card.costs)):
+    for section in ("params", "nonidealities", "costs"):
+        facts: Mapping[str, Fact] = getattr(card, section)
         for key, fact in facts.items():
             rows.append((f"{section}.{key}", f"{fact.value:.6g}", fact.unit, fact.kind, _provenance(fact)))
     click.echo(f"{card.name}: {card.title}\nmodel {card.model}, read from {card.origin}")

@@ -18,7 +18,8 @@ from bimu_hw import errors
 FLOORS = {
     "bimu_hw.errors": 0, "bimu_hw.units": 0, "bimu_hw.random": 0,
     "bimu_hw.kernels": 1,
-    "bimu_hw.devices": 2, "bimu_hw.cards": 2, "bimu_hw.operations": 2, "bimu_hw.scaling": 2, "bimu_hw.components": 2,
+    "bimu_hw.devices": 2, "bimu_hw.cards": 2, "bimu_hw.operations": 2, "bimu_hw.scaling": 2, "bimu_hw.nonidealities": 2,
+    "bimu_hw.components": 2,
     "bimu_hw.crossbar": 3,
     "bimu_hw.learning": 4,
     "bimu_hw.ledger": 5,

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bimu_hw.crossbar.encoding import FloatArray, gradient_planes, hidden_planes
+from bimu_hw.crossbar.keys import event_key
 from bimu_hw.crossbar.readout import ArraySpec, Readout, Reads, build_circuit
-from bimu_hw.crossbar.synapses import Programming, Seeds, SynapseArray, SynapseSpec, event_key
+from bimu_hw.crossbar.synapses import Programming, Seeds, SynapseArray, SynapseSpec
 from bimu_hw.crossbar.workers import Workers
 from bimu_hw.devices import ROOM_TEMPERATURE
 from bimu_hw.errors import ScenarioError
@@ -282,9 +283,8 @@ class Chip:
             return LearnResult(loss, False, ())
         done = []
         for k, layer in enumerate(self._layers):
-            asks = partial(
-                _ask, rule, k, layer.synapses.lam, layer.gradient.reshape(-1), not relaxed, layer.request
-            )
+            lam = layer.synapses.controller_lam(event)
+            asks = partial(_ask, rule, k, lam, layer.gradient.reshape(-1), not relaxed, layer.request)
             self._workers.split(layer.request.size, asks)
             done.append(
                 layer.synapses.program_request(

@@ -16,11 +16,12 @@ import numpy.typing as npt
 
 from bimu_hw.cards import Card
 from bimu_hw.crossbar.encoding import EXACT_STEP, level_grid
+from bimu_hw.crossbar.keys import event_key
 from bimu_hw.crossbar.layout import DEVICES, device_conductances, read_values
-from bimu_hw.devices import ROOM_TEMPERATURE, SamplerModel, Site, StorageModel, get_model, new_state
+from bimu_hw.crossbar.nonidealities import LayerNonidealities
+from bimu_hw.devices import FAULTS, ROOM_TEMPERATURE, Grid, SamplerModel, Site, StorageModel, get_model, new_state
 from bimu_hw.errors import ScenarioError
-from bimu_hw.kernels import jit
-from bimu_hw.kernels.bits import fill_normal, fill_uniform, fold
+from bimu_hw.kernels.bits import fill_normal, fill_uniform
 from bimu_hw.kernels.elementary import fill_tanh
 from bimu_hw.kernels.programming import (
     accumulate,
@@ -30,21 +31,12 @@ from bimu_hw.kernels.programming import (
     scale_levels,
     write_operations,
 )
+from bimu_hw.nonidealities import Nonidealities, check_nonidealities
 from bimu_hw.random import Purpose, stream_key
 
 FloatArray = npt.NDArray[np.float32]
 
 POLICIES = ("deterministic", "stochastic", "residue")
-
-
-@jit
-def _fold(key, word):
-    return fold(key, word)
-
-
-def event_key(base: np.uint64, event: int) -> np.uint64:
-    """Return `stream_key(seed, purpose, layer, event)` from the key of the stream without the event."""
-    return np.uint64(_fold(base, np.uint64(event)))
 
 
 @lru_cache(maxsize=8)
@@ -164,7 +156,11 @@ class SynapseArray:
         self.sampler_state = new_state(sampler, n)
         bits = spec.residue_bits
         self._register_step = 2.0**-bits if bits and self.grid.quantum == 1.0 else EXACT_STEP
-        self._noisy = any(getattr(self.params, p, 0.0) != 0.0 for p in storage.noisy_reads)
+        values = Nonidealities(**{name: fact.value for name, fact in spec.storage.nonidealities.items()})
+        check_nonidealities(values, int(spec.storage.params["n_levels"].value), "device.storage_params")
+        keys = (stream_key(seed, Purpose.FAULT, layer) for seed in (seeds.fabrication, seeds.noise))
+        self.nonidealities = LayerNonidealities(values, n, *keys)
+        self._noisy = values.noisy or any(getattr(self.params, p, 0.0) != 0.0 for p in storage.noisy_reads)
 
         nothing = np.zeros(0, np.float32)
         self.lam = np.zeros(n, np.float32)
@@ -180,8 +176,12 @@ class SynapseArray:
         # Evaluation works on a copy of a sampling state that the next query would otherwise see.
         self._copies = self._noisy or bool(sampler.remembers)
         self._probe_state: Any = None
-        self._evolves = storage.advance is not None or sampler.advance is not None
+        self._evolves = storage.advance is not None or sampler.advance is not None or values.noisy
+        self._disturbed = storage.disturb is not None or values.read_disturb > 0.0
         self._time = 0.0
+        #: Seconds that the devices have aged beyond simulated time (`age`).
+        self._aged = 0.0
+        self._reading = nothing
         self.look_interval = float("inf")
         self.version = 0
 
@@ -194,6 +194,7 @@ class SynapseArray:
         self._key_sample = noise(Purpose.WEIGHT_SAMPLE)
         self._key_advance = noise(Purpose.ADVANCE)
         self._key_disturb = noise(Purpose.DISTURB)
+        self._key_controller = noise(Purpose.CONTROLLER_READ)
         storage.fabricate(
             self.state, self.params, self.grid, stream_key(seeds.fabrication, Purpose.FABRICATE_STORAGE, layer)
         )
@@ -287,6 +288,31 @@ class SynapseArray:
         now : float
             Simulated time in seconds.
         """
+        self._advance(event, now + self._aged, self.grid, self.site)
+
+    def age(self, event: int, now: float, duration: float, temperature: float) -> None:
+        """Let the devices evolve for `duration` seconds at another temperature, outside simulated time: a pause, a
+        bake.
+
+        Parameters
+        ----------
+        event : int
+            Index of the last query; keys the noise.
+        now : float
+            Simulated time in seconds, which stands still meanwhile.
+        duration : float
+            In seconds.
+        temperature : float
+            In kelvin.
+        """
+        self.advance(event, now)
+        self._aged += duration
+        self._advance(
+            event, now + self._aged, self.grid._replace(temperature=temperature),
+            self.site._replace(temperature=temperature),
+        )  # fmt: skip
+
+    def _advance(self, event: int, now: float, grid: Grid, site: Site) -> None:
         since = self._time
         if not self._evolves or now <= since:
             return
@@ -294,11 +320,11 @@ class SynapseArray:
         key = event_key(event_key(self._key_advance, event), int(np.float64(since).view(np.uint64)))
         self._time = now
         if self.sampler.advance is not None:
-            self.sampler.advance(
-                self.sampler_state, self.sampler_params, self.site, event_key(key, 1), since, now
-            )
+            self.sampler.advance(self.sampler_state, self.sampler_params, site, event_key(key, 1), since, now)
+        if self.nonidealities.noisy:
+            self.nonidealities.advance(event_key(key, 2), since, now)
         if self.storage.advance is not None:
-            self.storage.advance(self.state, self.params, self.grid, event_key(key, 0), since, now)
+            self.storage.advance(self.state, self.params, grid, event_key(key, 0), since, now)
             self._refresh(self._all, now)
 
     def read(self, event: int, now: float, sample: int = 0, probe: bool = False) -> None:
@@ -321,12 +347,14 @@ class SynapseArray:
         """
         if not probe:
             self.advance(event, now)
+        now += self._aged
         state = self._sampling(probe, fresh=sample == 0)
         if self._noisy:
             key = event_key(self._key_read, event)
             if self.reads_per_sample:
                 key = event_key(key, sample)
             self.storage.read(self.state, self.params, self.grid, key, now, self._seen)
+            self.nonidealities.see(self._seen)
             scale_levels(self._all, np.float32(self.grid.step), self._seen)
             self.sampler.bias(state, self._seen, self._all, self.sampler_params, self.site, now)
 
@@ -370,21 +398,44 @@ class SynapseArray:
         if stream:
             key = event_key(key, 2**63 + stream)
         n_looks = out.shape[0]
+        now += self._aged
         self.sampler.sample(
             self._sampling(probe), self.sampler_params, self.site, key, first, self.look_interval, now,
             out.reshape(n_looks, -1),
         )  # fmt: skip
-        if self.storage.disturb is not None and not probe:
+        if self._disturbed and not probe:
             self._disturb(event, now, n_looks, stream, first)
 
     def _disturb(self, event: int, now: float, n_looks: int, *words: int) -> None:
-        """Let the storage elements feel `n_looks` looks."""
-        assert self.storage.disturb is not None
+        """Let the storage elements feel `n_looks` looks; `now` is the devices' own time."""
         key = event_key(self._key_disturb, event)
         for word in (int(np.float64(now).view(np.uint64)), *words):
             key = event_key(key, word)
-        self.storage.disturb(self.state, self.params, self.grid, key, n_looks, now)
-        self._refresh(self._all, now)
+        if self.storage.disturb is not None:
+            self.storage.disturb(self.state, self.params, self.grid, key, n_looks, now)
+            self._refresh(self._all, now)
+        if self.nonidealities.values.read_disturb > 0.0:
+            self._pulse(*self.nonidealities.read_disturb(event_key(key, 1), n_looks), event_key(key, 2), now)
+
+    def _pulse(self, cells: npt.NDArray[np.int32], counts: FloatArray, key: np.uint64, now: float) -> None:
+        """Send pulses, wanted or not, to the cells that still answer; `now` is the devices' own time."""
+        if self.nonidealities.limit.size:
+            level = self.lam / np.float32(self.grid.step)
+            cells, counts = self.nonidealities.answering(
+                cells, counts, level, self.state.pulse_count, self.grid.level_max, self.grid.quantum == 1.0
+            )
+        self.storage.pulse(self.state, cells, counts, self.params, self.grid, key, now)
+        self._refresh(cells, now)
+
+    def controller_lam(self, event: int) -> FloatArray:
+        """Return lam as the controller reads it for the rule, float32[cell]: `lam` itself, or lam with an error."""
+        if self.nonidealities.values.controller_noise == 0.0:
+            return self.lam
+        if not self._reading.size:
+            self._reading = np.empty_like(self.lam)
+        key = event_key(self._key_controller, event)
+        self.nonidealities.controller_reading(key, self.lam, self.grid.step, self._reading)
+        return self._reading
 
     def program_request(
         self, request: FloatArray, event: int, now: float, tile_wordlines: int, tile_bitlines: int, write_columns: int
@@ -418,8 +469,15 @@ class SynapseArray:
         else:
             n = accumulate_residue(request, inverse_step, quantum, f(self._register_step), self.residue, *lists)
         cells, counts = (self._cells[:n], self._counts[:n]) if n < request.size else (self._all, request)
-        self.storage.pulse(self.state, cells, counts, self.params, grid, event_key(self._key_pulse, event), now)
-        self._refresh(cells, now)
+        key, now = event_key(self._key_pulse, event), now + self._aged
+        self._pulse(cells, counts, key, now)
+        if self.nonidealities.values.half_select_disturb > 0.0:
+            for direction in (1, -1):
+                own = event_key(key, direction % 2**64)
+                unwanted = self.nonidealities.half_select(
+                    own, direction, cells, counts, self.shape[1], tile_wordlines, tile_bitlines, write_columns
+                )
+                self._pulse(*unwanted, event_key(own, 1), now)
         n_tiles = -(-self.shape[0] // tile_wordlines) * -(-self.shape[1] // tile_bitlines)
         tiles = np.empty((n_tiles, 3), np.int64)
         up, down = write_operations(
@@ -439,6 +497,7 @@ class SynapseArray:
             pair), ``requested``, the model's recorded variables, ``pulse_count`` and ``fault``, each
             [wordline, bitline].
         """
+        now += self._aged
         level = np.zeros(self.lam.size, np.float32)
         self.storage.peek(self.state, self._all, self.params, self.grid, now, level)
         offset = self.grid.level_max if self.grid.quantum == 1.0 else 0.0
@@ -458,4 +517,6 @@ class SynapseArray:
             if variable.recorded or variable.name in ("pulse_count", "fault"):
                 array = getattr(self.state, variable.name)
                 out[variable.name] = array.reshape(*self.shape, *array.shape[1:]).copy()
+        worn = self.nonidealities.worn_out(self.state.pulse_count).reshape(self.shape)
+        out["fault"][worn] = FAULTS["worn_out"]
         return out

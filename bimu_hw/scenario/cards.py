@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bimu_hw.cards import COMPONENT_COSTS, Card, device_specs, load_card, load_component_card
+from bimu_hw.cards import COMPONENT_COSTS, Card, common_specs, device_specs, load_card, load_component_card
 from bimu_hw.devices import ParamSpec, SamplerModel, StorageModel, get_model
 from bimu_hw.errors import CardError, DeviceModelError, ScenarioError, UnitError
 from bimu_hw.scenario.reading import Source, brief
@@ -65,7 +65,7 @@ def _wrong_role(where: str, name: str, role: str, wanted: str) -> str:
 
 def _specs(model: StorageModel | SamplerModel) -> Mapping[str, ParamSpec]:
     params, costs = device_specs(model)
-    return {**params, **costs}
+    return {**params, **costs, **common_specs(model)}
 
 
 def _override(

@@ -313,6 +313,9 @@ def _not_ideal(file: ScenarioFile, cards: LoadedCards) -> Iterator[str]:
         for number, neutral in neutral_values(model).items():
             if facts[number].value != neutral:
                 yield f"{key} has {number} = {facts[number].value:g}, not {neutral:g}"
+        for number, fact in card.nonidealities.items():
+            if fact.value != 0.0:
+                yield f"{key} has {number} = {fact.value:g}, not 0"
     if file.crossbar.inputs != "analog":
         yield f"crossbar.inputs is {file.crossbar.inputs!r}, not 'analog'"
     if file.crossbar.adc_bits != 0:

@@ -111,6 +111,8 @@ class Scenario(ScenarioFile):
 
 def _card_values(card: Card) -> dict[str, Any]:
     sections = {"params": card.params, "costs": card.costs}
+    if card.nonidealities:
+        sections["nonidealities"] = card.nonidealities
     return {
         "name": card.name,
         "model": card.model,

@@ -61,7 +61,7 @@ def declarations_are_consistent(model: DeviceModel, card: Card) -> None:
     for variable in model.variables:
         np.dtype(variable.dtype)
         require(bool(variable.long_name and variable.unit), model, card, f"{variable.name!r} has no name or unit.")
-    for name, fact in {**card.params, **card.costs}.items():
+    for name, fact in card.facts.items():
         require(bool(np.isfinite(fact.value)), model, card, f"{name!r} is not finite.")
     for name, fact in card.costs.items():
         require(fact.value >= 0.0, model, card, f"the cost {name!r} is negative.")
