@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from bimu_hw.cards import Card
 from bimu_hw.crossbar.encoding import EXACT_STEP, level_grid
-from bimu_hw.devices import ROOM_TEMPERATURE, SamplerModel, Site, StorageModel, get_model, new_state
+from bimu_hw.devices import ROOM_TEMPERATURE, SamplerModel, Site, StorageModel, get_model, new_state, time_matters
 from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels import jit
 from bimu_hw.kernels.bits import fill_normal, fill_uniform, fold
@@ -178,7 +178,8 @@ class SynapseArray:
         # Evaluation works on a copy of a sampling state that the next query would otherwise see.
         self._copies = self._noisy or bool(sampler.remembers)
         self._probe_state: Any = None
-        self._evolves = storage.advance is not None or sampler.advance is not None
+        self._storage_evolves = time_matters(storage, self.params)
+        self._sampler_evolves = time_matters(sampler, self.sampler_params)
         self._time = 0.0
         self.look_interval = float("inf")
         self.version = 0
@@ -290,16 +291,18 @@ class SynapseArray:
             Simulated time in seconds.
         """
         since = self._time
-        if not self._evolves or now <= since:
+        if not (self._storage_evolves or self._sampler_evolves) or now <= since:
             return
         # One event may see several intervals; the second at which one begins tells it from all others.
         key = event_key(event_key(self._key_advance, event), int(np.float64(since).view(np.uint64)))
         self._time = now
-        if self.sampler.advance is not None:
+        if self._sampler_evolves:
+            assert self.sampler.advance is not None
             self.sampler.advance(
                 self.sampler_state, self.sampler_params, self.site, event_key(key, 1), since, now
             )
-        if self.storage.advance is not None:
+        if self._storage_evolves:
+            assert self.storage.advance is not None
             self.storage.advance(self.state, self.params, self.grid, event_key(key, 0), since, now)
             self._refresh(self._all, now)
 
