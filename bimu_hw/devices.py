@@ -214,7 +214,7 @@ class StorageModel:
     advance, disturb : callable or None
         What time and what looking does to the state; None: nothing.
     evolves : tuple of str
-        Parameters that make time matter: while all of them are neutral, ``advance`` is not called. Empty: always called.
+        Parameters that make time matter: while all of them are neutral, ``advance`` is not called. Empty: it always is.
     """
 
     name: str

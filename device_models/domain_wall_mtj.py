@@ -9,7 +9,7 @@ notches) takes an event of any real count as one displacement, which fails, or h
 whole.
 
 Heat depins a wall as well, and less often: at the rate `depin_rate`, which follows temperature by Arrhenius' law, it
-hops to one of the two neighbouring notches with equal probability; at the end of the track a hop outwards fails. This is
+hops to one of the two neighbouring notches with equal probability; at the end of the track a hop outwards fails. It is
 a random walk between reflecting ends. Reflection folds a free walk, so a time t of any length takes one draw: of the
 number of hops to either side, Poisson with mean depin_rate t / 2, their difference folded back on the track. A track
 without notches and ends gets the same variance, depin_rate t levels squared, as Brownian motion.

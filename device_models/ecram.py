@@ -129,7 +129,7 @@ def _one_pulse(state, c, take, law, key, pulse, first):
     gain = law.gain_up * (_F(1.0) - law.bend_up * level) if up else law.gain_down * (_F(1.0) + law.bend_down * level)
     new = level + take * step * gain + law.c2c * step * _F(np.sqrt(abs(take))) * c2c
     new += law.write * write if first else _F(0.0)
-    # A cell that program-and-verify put beyond the ends its pulses reach is not pulled back by one that pushes outwards.
+    # A cell that program-and-verify put beyond the ends its pulses reach is not pulled back by a pulse outwards.
     new = min(max(new, min(state.bottom[c], level)), max(state.top[c], level))
     state.level[c] = new if (fault == 0) & (take != _F(0.0)) else level
 
@@ -250,7 +250,7 @@ MODEL = StorageModel(
         ParamSpec("asymmetry", "1", "mean step up over mean step down is (1 + a) / (1 - a)", -0.99, 0.99, 0.0),
         ParamSpec("sigma_d2d", "1", "relative standard deviation of the step, log-normal", 0.0, 10.0, 0.0),
         ParamSpec("sigma_asymmetry", "1", "standard deviation of a cell's own asymmetry, normal", 0.0, 1.0, 0.0),
-        ParamSpec("sigma_range", "1", "relative standard deviation of both ends; never beyond the grid", 0.0, 10.0, 0.0),
+        ParamSpec("sigma_range", "1", "relative standard deviation of both ends, within the grid", 0.0, 10.0, 0.0),
         ParamSpec("sigma_c2c", "1", "standard deviation of one pulse's step, relative to that step", 0.0, 100.0, 0.0),
         ParamSpec("write_noise", "1", "standard deviation added per programming event, in levels", 0.0, 1e3, 0.0),
         READ_NOISE,

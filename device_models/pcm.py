@@ -16,8 +16,8 @@ A conductance drifts from its value at t_0 = `drift_start` after the last pulse 
 
     G(t) = G(t_0) (t / t_0)**-nu,   nu = drift max(0, mu(x) + z sd(x)),
 
-mu(x) and sd(x) being linear in ln x and clipped, z a standard normal of each device. A pulse builds on G(t_0) and starts
-the clock again. One look adds to each conductance noise that has grown, 1/f, to
+mu(x) and sd(x) being linear in ln x and clipped, z a standard normal of each device. A pulse builds on G(t_0) and
+starts the clock again. One look adds to each conductance noise that has grown, 1/f, to
 G min(flicker / x**flicker_power, flicker_cap) sqrt(ln((t + t_r) / (2 t_r))); correlation in time between looks is not
 modelled.
 
@@ -439,7 +439,7 @@ MODEL = StorageModel(
         ParamSpec("step_floor", "1", "step of a pulse far up the range, in levels", 0.0, 1e3, 1.0),
         ParamSpec("step_excess", "1", "by how much the first step from RESET is larger, in levels", 0.0, 1e4, 0.0),
         ParamSpec("step_decay", "1", "how often the excess decays e-fold over the range", 0.0, 80.0),
-        ParamSpec("sigma_d2d", "1", "relative standard deviation of the step between devices, log-normal", 0.0, 10.0, 0.0),
+        ParamSpec("sigma_d2d", "1", "relative standard deviation of the step, log-normal", 0.0, 10.0, 0.0),
         ParamSpec("sigma_range", "1", "relative standard deviation of the end that pulses reach; never beyond the grid",
                   0.0, 10.0, 0.0),
         ParamSpec("sigma_c2c", "1", "noise of a pulse over (its step + c2c_floor + c2c_slope x)", 0.0, 100.0, 0.0),

@@ -137,7 +137,7 @@ def program_honours_targets(model: StorageModel, card: Card) -> None:
 
 
 def pulses_move_the_right_way(model: StorageModel, card: Card) -> None:
-    """From the middle of the range and half way to its ends a pulse moves lam in the asked direction on average, up and down."""
+    """From the middle of the range and half way to its ends, a pulse moves lam on average as asked, up and down."""
     for n_levels, starts, count in ((None, None, 1.0), (0.0, (-2.0, 0.0, 2.0), 0.25)):
         bench = Bench(model, card, 4096, n_levels=n_levels)
         if starts is None:
