@@ -17,7 +17,8 @@ from bimu_hw.testing import SAMPLER_CHECKS, STORAGE_CHECKS, check_sampler, check
 from device_models import ideal_sampler, ideal_storage, soft_bounds_pair
 
 OURS = {
-    "ideal_storage", "soft_bounds_pair", "domain_wall_mtj", "pcm", "ecram", "sram", "ideal_sampler", "smtj", "cmos_lfsr",
+    "ideal_storage", "soft_bounds_pair", "domain_wall_mtj", "pcm", "ecram", "sram", "ideal_sampler", "smtj",
+    "cmos_lfsr",
 }  # fmt: skip
 
 
