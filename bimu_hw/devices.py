@@ -27,7 +27,8 @@ Storage element
     ``conductance(state, params, grid, now, out)``
         Write the conductance of each device in siemens, float32[cell, device].
     ``advance(state, params, grid, key, since, now)``, optional
-        Let time pass: bring the state from second ``since`` to ``now``.
+        Let time pass: bring the state from second ``since`` to ``now``. Not called while all parameters that the
+        model ``evolves`` by are neutral.
     ``disturb(state, params, grid, key, looks, now)``, optional
         What looking does to the stored state (read disturb, back-action), for ``looks`` looks of the array.
 
@@ -212,6 +213,8 @@ class StorageModel:
         Parameters that make ``read`` random; while all of them are neutral one read serves until the next pulse.
     advance, disturb : callable or None
         What time and what looking does to the state; None: nothing.
+    evolves : tuple of str
+        Parameters that make time matter: while all of them are neutral, ``advance`` is not called. Empty: it always is.
     """
 
     name: str
@@ -232,6 +235,7 @@ class StorageModel:
     noisy_reads: tuple[str, ...] = ("read_noise",)
     advance: Callable[..., None] | None = None
     disturb: Callable[..., None] | None = None
+    evolves: tuple[str, ...] = ()
     costs: tuple[ParamSpec, ...] = STORAGE_COSTS
     role: Literal["storage"] = "storage"
 
@@ -253,6 +257,8 @@ class SamplerModel:
         time with fresh noise.
     advance : callable or None
         What time does to the state; None: nothing.
+    evolves : tuple of str
+        As in `StorageModel`.
     remembers : tuple of str
         State variables through which a call of ``sample`` or ``advance`` acts on a later ``sample``.
     """
@@ -271,6 +277,7 @@ class SamplerModel:
     cards: tuple[str, ...] = ()
     store_reads: StoreReads = "none"
     advance: Callable[..., None] | None = None
+    evolves: tuple[str, ...] = ()
     remembers: tuple[str, ...] = ()
     costs: tuple[ParamSpec, ...] = SAMPLER_COSTS
     role: Literal["sampler"] = "sampler"
@@ -296,6 +303,14 @@ def new_state(model: DeviceModel, n_cells: int) -> Any:
     return model.state(**arrays)
 
 
+def time_matters(model: DeviceModel, params: Any) -> bool:
+    """Return whether ``advance`` of a model changes anything with these parameters (its NamedTuple)."""
+    if model.advance is None:
+        return False
+    neutral = {s.name: s.neutral for s in model.specs}
+    return not model.evolves or any(getattr(params, name) != neutral[name] for name in model.evolves)
+
+
 def check_model(model: DeviceModel, where: str) -> None:
     """Raise `DeviceModelError` if a model's declarations contradict each other."""
     if not isinstance(model, (StorageModel, SamplerModel)):
@@ -315,6 +330,12 @@ def check_model(model: DeviceModel, where: str) -> None:
                 f"{where}: the recorded variable {variable.name!r} has a name that the record uses itself "
                 f"({', '.join(sorted(RESERVED_NAMES))}); rename it or do not record it."
             )
+    never_neutral = set(model.evolves) - {s.name for s in model.specs if s.neutral is not None}
+    if never_neutral:
+        raise DeviceModelError(
+            f"{where}: evolves names {sorted(never_neutral)}, which are no parameters with a neutral value; "
+            "name parameters that have one."
+        )
     names = {v.name for v in model.variables}
     if isinstance(model, SamplerModel):
         if model.store_reads not in get_args(StoreReads):

@@ -8,6 +8,12 @@ with x log-normal of mean 1: where nothing fails, a spread changes nothing. A co
 notches) takes an event of any real count as one displacement, which fails, or happens, or happens twice, as a
 whole.
 
+Heat depins a wall as well, and less often: at the rate `depin_rate`, which follows temperature by Arrhenius' law, it
+hops to one of the two neighbouring notches with equal probability; at the end of the track a hop outwards fails. It is
+a random walk between reflecting ends. Reflection folds a free walk, so a time t of any length takes one draw: of the
+number of hops to either side, Poisson with mean depin_rate t / 2, their difference folded back on the track. A track
+without notches and ends gets the same variance, depin_rate t levels squared, as Brownian motion.
+
 Sources of the model: Leonard et al., arXiv:2111.11516 (measured notched tracks with 4 to 5 states, switched by
 spin-orbit torque; the trapezoid asymmetric, the straight track more stochastic); Appl. Phys. Lett. 118, 202405
 (2021) (simulation: linear, symmetric update of a notched track).
@@ -15,6 +21,7 @@ spin-orbit torque; the trapezoid asymmetric, the straight track more stochastic)
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -23,19 +30,23 @@ from bimu_hw.devices import ParamSpec, StateVar, StorageModel
 from bimu_hw.kernels import inline, jit
 from bimu_hw.kernels.bits import cell_bits, centred_uniform, fold, key_halves, normal_from_bits
 from device_models.nonidealities import (
+    ACTIVATION_ENERGY,
     LAM_WINDOW,
     READ_NOISE,
     STUCK,
     add_pulses,
+    arrhenius,
     conductance_of,
     device_words,
     draw_fault,
     fault_level,
     level_window,
+    poisson,
     pulse_words,
     relative_spread,
     sub_pulses,
     two_normals,
+    uniform53,
 )  # fmt: skip
 
 _F = np.float32
@@ -58,6 +69,8 @@ class Params(NamedTuple):
     g_antiparallel: float
     g_parallel: float
     lam_window: float
+    depin_rate: float
+    activation_energy: float
 
 
 class State(NamedTuple):
@@ -172,6 +185,45 @@ def conductance(state, params, grid, now, out):
         out[c, 0] = conductance_of(level[c], window, g_min, g_max)
 
 
+@inline
+def _hops(mean, key, cell):
+    """Return hops to the right minus hops to the left (int64) in a time in which `mean` of each are expected."""
+    # The counts of the parts of a long time add up.
+    parts = np.int64(mean / 16.0) + 1
+    hops = np.int64(0)
+    for part in range(parts):
+        w0, w1, w2, w3 = pulse_words(key, cell, part)
+        hops += poisson(mean / parts, uniform53(w0, w1)) - poisson(mean / parts, uniform53(w2, w3))
+    return hops
+
+
+@jit
+def advance(state, params, grid, key, since, now):
+    """Let walls hop between notches from second `since` to `now`. *Mutates* `state.level`.
+
+    How a wall hops is a function of (key, cell).
+    """
+    level, fault = state.level, state.fault
+    mean = 0.5 * arrhenius(params.depin_rate, params.activation_energy, grid.temperature) * (now - since)
+    if grid.level_max == np.inf:
+        sigma = _F(math.sqrt(2.0 * mean))
+        for c in range(level.size):
+            a, b, _, _ = pulse_words(key, c, 0)
+            normal, _ = two_normals(a, b)
+            level[c] = level[c] + sigma * normal if fault[c] == 0 else level[c]
+        return
+    # The slowest mode of the walk has decayed to exp(-39) at 4 n**2 hops to either side: nothing changes any more.
+    notches = np.int64(2.0 * grid.level_max + 1.5)
+    mean = min(mean, 4.0 * notches * notches)
+    for c in range(level.size):
+        hops = _hops(mean, key, c)
+        if hops != 0 and fault[c] == 0:
+            # Python's modulo is never negative: the unfolded track repeats after n notches out and n back.
+            place = (np.int64(np.rint(level[c] + grid.level_max)) + hops) % (2 * notches)
+            place = place if place < notches else 2 * notches - 1 - place
+            level[c] = _F(place - grid.level_max)
+
+
 MODEL = StorageModel(
     name="domain_wall_mtj",
     family="spintronic",
@@ -188,6 +240,8 @@ MODEL = StorageModel(
         ParamSpec("g_antiparallel", "S", "conductance with the wall at its lowest position", low=0.0),
         ParamSpec("g_parallel", "S", "conductance with the wall at its highest position", low=0.0),
         LAM_WINDOW,
+        ParamSpec("depin_rate", "1 / s", "rate at which heat moves a wall to another notch at 300 K", 0.0, 1e12, 0.0),
+        ACTIVATION_ENERGY,
     ),
     variables=(
         StateVar("level", "float32", "1", "wall position, centred"),
@@ -202,4 +256,6 @@ MODEL = StorageModel(
     peek=peek,
     read=read,
     conductance=conductance,
+    advance=advance,
+    evolves=("depin_rate",),
 )

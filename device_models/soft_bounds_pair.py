@@ -11,6 +11,9 @@ then it is clipped to its range. Several pulses of one event follow each other. 
 infinite, the bounds vanish, and an event of any real count is one pulse of that many steps, its cycle-to-cycle
 variance proportional to the count.
 
+Between pulses both devices relax to their rest level l_0 as l_0 + (l - l_0) exp(-t r(T)), with a rate r that follows
+temperature by Arrhenius' law.
+
 Sources of the model: Gong et al., Nat. Commun. (2018), doi:10.1038/s41467-018-04485-1 (soft bounds fitted to HfO2
 ReRAM); Bonnet et al., Nat. Commun. 14, 7530 (2023), doi:10.1038/s41467-023-43317-9 (HfOx arrays for Bayesian
 networks).
@@ -28,15 +31,19 @@ from bimu_hw.kernels.bits import cell_bits, fold, key_halves, normal_from_bits
 from device_models.nonidealities import (
     LAM_WINDOW,
     READ_NOISE,
+    RETENTION,
     STUCK,
     add_pulses,
+    arrhenius,
     conductance_of,
     device_words,
     draw_fault,
     fault_level,
     level_window,
+    lost_share,
     pulse_normals,
     relative_spread,
+    relaxed,
     sub_pulses,
     two_normals,
 )  # fmt: skip
@@ -62,6 +69,9 @@ class Params(NamedTuple):
     g_min: float
     g_max: float
     lam_window: float
+    retention_rate: float
+    activation_energy: float
+    rest_level: float
 
 
 class State(NamedTuple):
@@ -69,6 +79,7 @@ class State(NamedTuple):
 
     level: np.ndarray
     step: np.ndarray
+    since: np.ndarray
     pulse_count: np.ndarray
     fault: np.ndarray
 
@@ -111,6 +122,31 @@ def _flat(array):
 
 
 @inline
+def _rest(params, grid):
+    """Return the rest level (float32) and the rate of relaxation at the chip's temperature (float64)."""
+    rest = _F(params.rest_level) * level_window(grid, params.lam_window)
+    return rest, arrhenius(params.retention_rate, params.activation_energy, grid.temperature)
+
+
+@inline
+def _relax_pair(level, fault, since, c, rest, rate, now):
+    """Return the levels of both devices of a cell at `now`."""
+    lost = lost_share(rate, since[c], now)
+    plus, minus = level[2 * c], level[2 * c + 1]
+    return (
+        relaxed(plus, rest, lost) if fault[2 * c] == 0 else plus,
+        relaxed(minus, rest, lost) if fault[2 * c + 1] == 0 else minus,
+    )
+
+
+@inline
+def _let_relax(level, fault, since, c, rest, rate, now):
+    """Bring a cell to `now`. *Mutates* `level`, `since`."""
+    level[2 * c], level[2 * c + 1] = _relax_pair(level, fault, since, c, rest, rate, now)
+    since[c] = _F(now)
+
+
+@inline
 def _first_pulse(level, step, fault, c, take, law, key):
     n0, n1, n2, n3 = pulse_normals(key, c, 0)
     plus, minus = 2 * c, 2 * c + 1
@@ -142,10 +178,11 @@ def fabricate(state, params, grid, key):
 
 @jit
 def program(state, target, params, grid, now):
-    """Set sound devices to plus and minus `target` (float32[cell], levels). *Mutates* `state.level`."""
+    """Set sound devices to plus and minus `target` (float32[cell], levels). *Mutates* `state.level`, `state.since`."""
     level, fault = state.level, state.fault
     top = _F(grid.level_max)
     for c in range(level.shape[0]):
+        state.since[c] = _F(now)
         t = min(max(target[c], -top), top)
         level[c, 0] = t if fault[c, 0] == 0 else level[c, 0]
         level[c, 1] = -t if fault[c, 1] == 0 else level[c, 1]
@@ -153,17 +190,20 @@ def program(state, target, params, grid, now):
 
 @jit
 def pulse(state, cells, counts, params, grid, key, now):
-    """Send the listed cells their counts. *Mutates* `state.level`, `state.pulse_count`.
+    """Send the listed cells their counts. *Mutates* `state.level`, `state.since`, `state.pulse_count`.
 
     Noise of a pulse is a function of (key, cell, device, pulse of the event).
     """
     law = _law(params, grid)
     level, step, fault, pulse_count = _flat(state.level), _flat(state.step), _flat(state.fault), state.pulse_count
+    since = state.since
+    rest, rate = _rest(params, grid)
     if cells.size == pulse_count.size:
         # The first pulse of every cell in a loop without branches; the few cells that get more follow.
         most = _I(0)
         for c in range(pulse_count.size):
             n_pulses = sub_pulses(counts[c], grid.level_max)
+            _let_relax(level, fault, since, c, rest, rate, now)
             _first_pulse(level, step, fault, c, counts[c] / _F(max(n_pulses, _I(1))), law, key)
         for c in range(pulse_count.size):
             most = max(most, sub_pulses(counts[c], grid.level_max))
@@ -177,45 +217,60 @@ def pulse(state, cells, counts, params, grid, key, now):
             c = cells[n]
             n_pulses = sub_pulses(counts[n], grid.level_max)
             take = counts[n] / _F(max(n_pulses, _I(1)))
+            _let_relax(level, fault, since, c, rest, rate, now)
             _first_pulse(level, step, fault, c, take, law, key)
             _further_pulses(level, step, fault, c, take, n_pulses, law, key)
             pulse_count[c] = add_pulses(pulse_count[c], counts[n])
 
 
+@inline
+def _peek_cell(level, fault, since, c, rest, rate, now):
+    plus, minus = _relax_pair(level, fault, since, c, rest, rate, now)
+    return (plus - minus) * _F(0.5)
+
+
 @jit
 def peek(state, cells, params, grid, now, out):
     """Write the noise-free level of the listed cells to ``out[cells]``."""
-    level = _flat(state.level)
-    if 2 * cells.size == level.size:
+    level, fault, since = _flat(state.level), _flat(state.fault), state.since
+    rest, rate = _rest(params, grid)
+    if cells.size == since.size:
         for c in range(out.size):
-            out[c] = (level[2 * c] - level[2 * c + 1]) * _F(0.5)
+            out[c] = _peek_cell(level, fault, since, c, rest, rate, now)
     else:
         for n in range(cells.size):
-            c = cells[n]
-            out[c] = (level[2 * c] - level[2 * c + 1]) * _F(0.5)
+            out[cells[n]] = _peek_cell(level, fault, since, cells[n], rest, rate, now)
 
 
 @jit
 def read(state, params, grid, key, now, out):
     """Write the level of all cells as one look sees it, read noise included."""
-    level = _flat(state.level)
+    level, fault, since = _flat(state.level), _flat(state.fault), state.since
+    rest, rate = _rest(params, grid)
     sigma = _F(params.read_noise)
     low, high = key_halves(key)
     low_b, high_b = key_halves(fold(key, _U64(1)))
     for c in range(out.size):
         noise = normal_from_bits(cell_bits(low, high, _U32(c)), cell_bits(low_b, high_b, _U32(c)))
-        out[c] = (level[2 * c] - level[2 * c + 1]) * _F(0.5) + sigma * noise
+        out[c] = _peek_cell(level, fault, since, c, rest, rate, now) + sigma * noise
 
 
 @jit
 def conductance(state, params, grid, now, out):
     """Write the conductance of each device, linear in its level."""
-    level = state.level
+    level, fault, since = _flat(state.level), _flat(state.fault), state.since
+    rest, rate = _rest(params, grid)
     window = level_window(grid, params.lam_window)
     g_min, g_max = _F(params.g_min), _F(params.g_max)
-    for c in range(level.shape[0]):
-        for d in range(2):
-            out[c, d] = conductance_of(level[c, d], window, g_min, g_max)
+    for c in range(since.size):
+        plus, minus = _relax_pair(level, fault, since, c, rest, rate, now)
+        out[c, 0] = conductance_of(plus, window, g_min, g_max)
+        out[c, 1] = conductance_of(minus, window, g_min, g_max)
+
+
+@jit
+def advance(state, params, grid, key, since, now):
+    """Do nothing: the levels of a moment follow from the last pulse and from `now`."""
 
 
 MODEL = StorageModel(
@@ -246,10 +301,12 @@ MODEL = StorageModel(
         ParamSpec("g_min", "S", "conductance of a device at its lowest level", low=0.0),
         ParamSpec("g_max", "S", "conductance of a device at its highest level", low=0.0),
         LAM_WINDOW,
+        *RETENTION,
     ),
     variables=(
         StateVar("level", "float32", "1", "level of the device, centred", per_device=True),
         StateVar("step", "float32", "1", "step of the device relative to the nominal one", per_device=True),
+        StateVar("since", "float32", "s", "time of the last pulse or programming"),
         StateVar("pulse_count", "int32", "1", "pulses received since fabrication", recorded=True),
         StateVar("fault", "int8", "1", "fault code", per_device=True, recorded=True),
     ),
@@ -260,4 +317,6 @@ MODEL = StorageModel(
     read=read,
     conductance=conductance,
     n_devices=2,
+    advance=advance,
+    evolves=("retention_rate",),
 )

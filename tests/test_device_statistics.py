@@ -21,11 +21,11 @@ CONTINUOUS = Grid(float("inf"), 1.0, 2.0**-90)
 NOTHING_STUCK = {"stuck_on": 0.0, "stuck_off": 0.0, "stuck_random": 0.0}
 PAIR = soft_bounds_pair.Params(
     nonlinearity=0.0, asymmetry=0.0, sigma_d2d=0.0, sigma_c2c=0.0, write_noise=0.0, read_noise=0.0, **NOTHING_STUCK,
-    g_min=1e-6, g_max=4e-5, lam_window=4.0,
+    g_min=1e-6, g_max=4e-5, lam_window=4.0, retention_rate=0.0, activation_energy=1.0, rest_level=-1.0,
 )  # fmt: skip
 WALL = domain_wall_mtj.Params(
     p_fail_up=0.0, p_fail_down=0.0, p_overshoot=0.0, sigma_d2d=0.0, read_noise=0.0, **NOTHING_STUCK,
-    g_antiparallel=2e-4, g_parallel=6e-4, lam_window=4.0,
+    g_antiparallel=2e-4, g_parallel=6e-4, lam_window=4.0, depin_rate=0.0, activation_energy=1.0,
 )  # fmt: skip
 
 

@@ -19,7 +19,17 @@ from bimu_hw.crossbar.encoding import EXACT_STEP, level_grid
 from bimu_hw.crossbar.keys import event_key
 from bimu_hw.crossbar.layout import DEVICES, device_conductances, read_values
 from bimu_hw.crossbar.nonidealities import LayerNonidealities
-from bimu_hw.devices import FAULTS, ROOM_TEMPERATURE, Grid, SamplerModel, Site, StorageModel, get_model, new_state
+from bimu_hw.devices import (
+    FAULTS,
+    ROOM_TEMPERATURE,
+    Grid,
+    SamplerModel,
+    Site,
+    StorageModel,
+    get_model,
+    new_state,
+    time_matters,
+)
 from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels.bits import fill_normal, fill_uniform
 from bimu_hw.kernels.elementary import fill_tanh
@@ -176,7 +186,9 @@ class SynapseArray:
         # Evaluation works on a copy of a sampling state that the next query would otherwise see.
         self._copies = self._noisy or bool(sampler.remembers)
         self._probe_state: Any = None
-        self._evolves = storage.advance is not None or sampler.advance is not None or values.noisy
+        self._storage_evolves = time_matters(storage, self.params)
+        self._sampler_evolves = time_matters(sampler, self.sampler_params)
+        self._evolves = self._storage_evolves or self._sampler_evolves or values.noisy
         self._disturbed = storage.disturb is not None or values.read_disturb > 0.0
         self._time = 0.0
         #: Seconds that the devices have aged beyond simulated time (`age`).
@@ -319,11 +331,13 @@ class SynapseArray:
         # One event may see several intervals; the second at which one begins tells it from all others.
         key = event_key(event_key(self._key_advance, event), int(np.float64(since).view(np.uint64)))
         self._time = now
-        if self.sampler.advance is not None:
+        if self._sampler_evolves:
+            assert self.sampler.advance is not None
             self.sampler.advance(self.sampler_state, self.sampler_params, site, event_key(key, 1), since, now)
         if self.nonidealities.noisy:
             self.nonidealities.advance(event_key(key, 2), since, now)
-        if self.storage.advance is not None:
+        if self._storage_evolves:
+            assert self.storage.advance is not None
             self.storage.advance(self.state, self.params, grid, event_key(key, 0), since, now)
             self._refresh(self._all, now)
 

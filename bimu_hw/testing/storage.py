@@ -137,12 +137,15 @@ def program_honours_targets(model: StorageModel, card: Card) -> None:
 
 
 def pulses_move_the_right_way(model: StorageModel, card: Card) -> None:
-    """From any level inside the range a pulse moves lam in the asked direction on average, up and down."""
+    """From the middle of the range and half way to its ends, a pulse moves lam on average as asked, up and down."""
     for n_levels, starts, count in ((None, None, 1.0), (0.0, (-2.0, 0.0, 2.0), 0.25)):
         bench = Bench(model, card, 4096, n_levels=n_levels)
         if starts is None:
             top = bench.grid.level_max
-            starts = (-2.0, 0.0, 2.0) if np.isinf(top) else (-top + 1.0, (2 * top % 2) / 2, top - 1.0)
+            # Half way to the ends: beyond, a step may have shrunk to nothing, and noise is cut off on one side.
+            middle = (2 * top % 2) / 2 if np.isfinite(top) else 0.0
+            half = np.floor(top / 2) + middle if np.isfinite(top) else 2.0
+            starts = (-half, middle, half)
         for start in starts:
             for sign in (1.0, -1.0):
                 if abs(start + sign * count) > bench.grid.level_max:
