@@ -94,6 +94,7 @@ class _Law(NamedTuple):
     pulses_per_level: np.float32
     smallest: np.float32
     top: np.float32
+    end: np.float32
 
 
 @inline
@@ -103,6 +104,7 @@ def _law(params, grid):
     return _Law(
         _F(kappa / max(-math.expm1(-kappa), 1e-300) if kappa > 0.0 else 1.0), _F(kappa / window),
         _F(-math.expm1(-kappa) / window), _F(params.n_pulses / window), _F(params.smallest_pulse), _F(grid.level_max),
+        _F(grid.level_max * (1.0 + 1e-5)),  # a device may reach its end: rounding does not count as passing it
     )  # fmt: skip
 
 
@@ -127,7 +129,7 @@ def _event(level, spent, efficacy_1, efficacy_2, fault, count, law):
     gain = size * law.slope * _phi(law.rate * size)
     first, second = level + spent, spent
     position = first if up else second
-    refresh = (position + gain * (_F(1.0) - law.bend * position) > law.top) & (fault == 0) & (size > _F(0.0))
+    refresh = (position + gain * (_F(1.0) - law.bend * position) > law.end) & (fault == 0) & (size > _F(0.0))
     first = max(level, _F(0.0)) if refresh else first
     second = max(-level, _F(0.0)) if refresh else second
     position = first if up else second
@@ -135,7 +137,7 @@ def _event(level, spent, efficacy_1, efficacy_2, fault, count, law):
     new = min(max(level + (step if up else -step), -law.top), law.top)
     second = second if up else first - new
     # An event longer than the whole curve leaves the pair as re-centred as it can be.
-    second = max(-new, _F(0.0)) if max(second, new + second) > law.top else second
+    second = max(-new, _F(0.0)) if max(second, new + second) > law.end else second
     weight = abs(level)
     curved = -log32(max(_F(1.0) - law.bend * weight, _F(1e-6))) / max(law.rate, _F(1e-9))
     again = (curved if law.rate > _F(1e-6) else weight) * law.pulses_per_level
