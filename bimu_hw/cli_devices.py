@@ -32,6 +32,7 @@ def fit_command(
     """Fit a device model to PULSES, a CSV of measured pulse responses, and write a card."""
     from bimu_hw.cards import load_card
     from bimu_hw.fitting import RESPONSES, draw_fit, fit_pulses, fitted_card, read_pulses
+    from bimu_hw.fitting.card import check_costs, check_given
 
     if card_out.suffix != ".toml":
         raise CardError(f"--card-out: got {str(card_out)!r}; the name of a card ends in .toml.")
@@ -40,6 +41,9 @@ def fit_command(
     values = dict(_pair(text) for text in given)
     other = load_card(costs_from) if costs_from is not None else None
     readings = read_pulses(pulses)
+    if model in RESPONSES:  # what is missing is said before the work
+        check_given(model, values)
+        check_costs(model, values, other)
     fit = fit_pulses(readings, model, _known(values, model, RESPONSES[model].settable if model in RESPONSES else ()))
     text = fitted_card(fit, readings, card_out.stem, values, other, conditions)
     card_out.write_text(text, encoding="utf-8")

@@ -40,15 +40,9 @@ def fitted_card(
     CardError
         If a value is missing, not one of the model's, or out of range.
     """
-    model = get_model(fit.model)
-    params, costs = device_specs(model)
+    params, costs = device_specs(get_model(fit.model))
     given = dict(given or {})
-    for key in given:
-        section, _, entry = key.partition(".")
-        known = {"params": params, "costs": costs}.get(section)
-        if known is None or entry not in known:
-            names = [f"params.{n}" for n in params] + [f"costs.{n}" for n in costs]
-            raise CardError(f"--set {key}: no such value of {fit.model}. {did_you_mean(key, names)}")
+    check_given(fit.model, given)
     lines = _head(fit, pulses, name, conditions)
     missing: list[str] = []
     for section, specs in (("params", params), ("costs", costs)):
@@ -59,14 +53,39 @@ def fitted_card(
                 missing.append(key)
                 continue
             lines += ["", f"[{key}]", *(f"{k} = {_toml(v)}" for k, v in fact.items() if v)]
+    _refuse(missing)
+    text = "\n".join(lines) + "\n"
+    parse_card(text, name)
+    return text
+
+
+def check_given(model: str, given: Mapping[str, str]) -> None:
+    """Raise `CardError` if a given value is none of the model's, `UnitError` if it has another dimension."""
+    params, costs = device_specs(get_model(model))
+    for key, text in given.items():
+        section, _, entry = key.partition(".")
+        known = {"params": params, "costs": costs}.get(section)
+        if known is None or entry not in known:
+            names = [f"params.{n}" for n in params] + [f"costs.{n}" for n in costs]
+            raise CardError(f"--set {key}: no such value of {model}. {did_you_mean(key, names)}")
+        parse_quantity(text, known[entry].unit, f"--set {key}")
+
+
+def check_costs(model: str, given: Mapping[str, str], costs_of: Card | None) -> None:
+    """Raise `CardError` if a cost is neither given nor in the other card: no pulse response gives one."""
+    costs = device_specs(get_model(model))[1]
+    _refuse([
+        f"costs.{name}" for name in costs
+        if f"costs.{name}" not in given and (costs_of is None or name not in costs_of.costs)
+    ])  # fmt: skip
+
+
+def _refuse(missing: list[str]) -> None:
     if missing:
         raise CardError(
             f"devices fit: the readings cannot give {', '.join(missing)}; give each with --set {missing[0]}=VALUE, or "
             "take costs from another card with --costs-from CARD."
         )
-    text = "\n".join(lines) + "\n"
-    parse_card(text, name)
-    return text
 
 
 def _head(fit: Fit, pulses: Pulses, name: str, conditions: str) -> list[str]:
@@ -86,7 +105,6 @@ def _fact(
     fit: Fit, spec: ParamSpec, given: str | None, costs_of: Card | None, section: str
 ) -> dict[str, str | list[str]] | None:
     if given is not None:
-        parse_quantity(given, spec.unit, f"--set {section}.{spec.name}")
         return {"value": given, "kind": "assumed", "why": "given by whoever ran the fit"}
     if section == "costs":
         if costs_of is None or spec.name not in costs_of.costs:

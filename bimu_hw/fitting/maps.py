@@ -93,7 +93,7 @@ def _read_csv(path: Path) -> tuple[Array, str]:
         if rows and len(row) != len(rows[0]):
             raise DataError(f"{path.name}, line {number}: has {len(row)} numbers; the first row has {len(rows[0])}.")
         rows.append(row)
-    return np.array(rows, np.float64).reshape(len(rows), -1), unit.strip()
+    return np.array(rows, np.float64).reshape(len(rows), len(rows[0]) if rows else 0), unit.strip()
 
 
 def levels_of_map(
