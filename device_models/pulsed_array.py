@@ -114,12 +114,13 @@ def _one_pulse(level, take, step_up, step_down, bound_up, bound_down, fault, nor
     inverse = _F(1.0) / bound
     room = max(_F(1.0) - law.bend * towards * inverse, _F(0.0))
     noise = min(law.c2c * _F(np.sqrt(size)) * normal, _F(1e30))
-    moved = towards + step * (size * room + noise)
+    # Added to the level itself and not to its mirror image, which would turn 0 into -0.
+    new = level + sign * step * (size * room + noise)
     # Noise may carry a device backwards, at most to its other end; one programmed beyond it only comes back.
-    back = bound_down if up else bound_up
-    moved = min(max(moved, min(-min(back, law.top), towards)), min(bound, law.top))
+    high, low = min(bound_up, law.top), -min(bound_down, law.top)
+    new = min(max(new, min(low, level) if up else low), high if up else max(high, level))
     answers = (fault == 0) & (size > _F(0.0)) & (towards < bound)
-    return sign * moved if answers else level
+    return new if answers else level
 
 
 @jit
