@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from bimu_hw import __version__
+from bimu_hw.cli_devices import fit_command
 from bimu_hw.cli_spice import spice
 from bimu_hw.errors import BimuError, CardError, ScenarioError, did_you_mean
 
@@ -129,7 +130,10 @@ def describe(scenario: bool) -> None:
 
 @commands.group()
 def devices() -> None:
-    """Show device cards and component cards."""
+    """Show device cards and component cards, and fit new ones."""
+
+
+devices.add_command(fit_command)
 
 
 @devices.command("list")

@@ -27,6 +27,7 @@ FLOORS = {
     "bimu_hw.record": 7,
     "bimu_hw.presets": 8, "bimu_hw.scenario": 8, "bimu_hw.run": 8, "bimu_hw.sweep": 8, "bimu_hw.analysis": 8,
     "bimu_hw.report": 8, "bimu_hw.cli": 8, "bimu_hw.testing": 8, "bimu_hw.spice": 8, "bimu_hw.cli_spice": 8,
+    "bimu_hw.cli_devices": 8, "bimu_hw.fitting": 8,
     "bimu_hw": 9, "bimu_hw.__main__": 9,
 }  # fmt: skip
 
@@ -36,7 +37,7 @@ OUTSIDE = {
     # A device's pulses live with the device; a run writes down numba's version and the processor's features.
     "numba": ("bimu_hw.kernels", "device_models", "bimu_hw.run"),
     "llvmlite": ("bimu_hw.kernels", "bimu_hw.run"),
-    "scipy": ("bimu_hw.crossbar", "bimu_hw.learning", "bimu_hw.analysis"),
+    "scipy": ("bimu_hw.crossbar", "bimu_hw.learning", "bimu_hw.analysis", "bimu_hw.fitting"),
     "simpy": ("bimu_hw.accelerator",),
     "xarray": ("bimu_hw.record", "bimu_hw.analysis", "bimu_hw.report", "bimu_hw.run", "bimu_hw.sweep"),
     "h5netcdf": ("bimu_hw.record",),
@@ -45,8 +46,8 @@ OUTSIDE = {
     "pydantic": ("bimu_hw.scenario",),
     "pydantic_core": ("bimu_hw.scenario",),
     "dask": ("bimu_hw.sweep",),
-    "matplotlib": ("bimu_hw.report", "bimu_hw.analysis"),
-    "click": ("bimu_hw.cli", "bimu_hw.cli_spice"),
+    "matplotlib": ("bimu_hw.report", "bimu_hw.analysis", "bimu_hw.fitting"),
+    "click": ("bimu_hw.cli", "bimu_hw.cli_spice", "bimu_hw.cli_devices"),
     "tqdm": ("bimu_hw.cli", "bimu_hw.run", "bimu_hw.sweep"),
     "pytest": ("bimu_hw.testing",),  # the conformance suite is a test that strangers run
     "hypothesis": ("bimu_hw.testing",),
