@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from bimu_hw import __version__
+from bimu_hw.cli_sampler import sampler
 from bimu_hw.errors import BimuError, CardError, ScenarioError, did_you_mean
 
 if TYPE_CHECKING:
@@ -164,6 +165,9 @@ def show_device(name: str) -> None:
         click.echo("\nReferences")
         for key, text in card.references.items():
             click.echo(f"  {key}: {text}")
+
+
+devices.add_command(sampler)
 
 
 def find_scenario(name: str) -> Path:

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from bimu_hw.cards import read_conductances
 from bimu_hw.crossbar.encoding import Converter, FloatArray, gradient_planes, hidden_planes
 from bimu_hw.crossbar.synapses import Programming, Seeds, SynapseArray, SynapseSpec, event_key
 from bimu_hw.crossbar.workers import Workers
@@ -242,8 +243,7 @@ class Chip:
             for k, (n_in, n_out) in enumerate(zip(self.sizes[:-1], self.sizes[1:], strict=True))
         ]
         self._relaxed_keys = [stream_key(seeds.noise, Purpose.RELAXED_SAMPLE, k) for k in range(len(self._layers))]
-        self._g_on = synapses.sampler.costs["g_on"].value
-        self._g_off = synapses.sampler.costs["g_off"].value
+        self._g_on, self._g_off = read_conductances(synapses.sampler)
 
     @property
     def layers(self) -> list[SynapseArray]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.cards import Card
+from bimu_hw.cards import Card, read_conductances
 from bimu_hw.crossbar.encoding import EXACT_STEP, level_grid
 from bimu_hw.devices import ROOM_TEMPERATURE, SamplerModel, Site, StorageModel, get_model, new_state
 from bimu_hw.errors import ScenarioError
@@ -155,7 +155,9 @@ class SynapseArray:
             raise ScenarioError(f"device.programming: got {spec.policy!r}; allowed are {', '.join(POLICIES)}.")
         self.storage, self.sampler = storage, sampler
         self.grid = level_grid(int(spec.storage.params["n_levels"].value), spec.lam_max, shape[1], temperature)
-        self.site = Site(shape[1], tile_wordlines or shape[0], temperature)
+        self.site = Site(
+            shape[1], tile_wordlines or shape[0], temperature, float(spec.sampler.costs["read_time"].value)
+        )
         self.params: Any = storage.params(*(spec.storage.params[s.name].value for s in storage.specs))
         self.sampler_params: Any = sampler.params(*(spec.sampler.params[s.name].value for s in sampler.specs))
         self.state = new_state(storage, n)
@@ -206,7 +208,7 @@ class SynapseArray:
         """Draw what each cell adds to a column sum: middle + gain * weight, in weight units, nominally 0 and 1."""
         costs = self.spec.sampler.costs
         spread: Any = costs["g_spread"].value
-        g_on, g_off = costs["g_on"].value, costs["g_off"].value
+        g_on, g_off = read_conductances(self.spec.sampler)
         key = stream_key(seeds.fabrication, Purpose.FABRICATE_PERIPHERY, self.layer)
         error_on, error_off = np.empty(self.lam.size, np.float32), np.empty(self.lam.size, np.float32)
         fill_normal(event_key(key, 0), error_on)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 #: Okabe and Ito's colours, told apart by the colour-blind too (Okabe, Ito, "Color Universal Design", 2008).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
-_STYLE: dict[Any, Any] = {
+#: Settings of all figures, for `matplotlib.rc_context`.
+STYLE: dict[Any, Any] = {
     "figure.figsize": (5.2, 3.2), "figure.dpi": 150, "figure.constrained_layout.use": True, "font.size": 9,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "legend.frameon": False, "savefig.bbox": "tight",
@@ -31,7 +32,7 @@ def draw_run(tree: xr.DataTree, folder: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.rcsetup import cycler
 
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         mpl.rcParams["axes.prop_cycle"] = cycler(color=COLOURS)
         for name, draw in (("accuracy", plot_accuracy), ("energy", plot_energy), ("freezing", plot_freezing)):
             if name == "freezing" and not tree.attrs["state_recorded"]:
