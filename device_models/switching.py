@@ -29,6 +29,7 @@ import numpy as np
 from bimu_hw.devices import TMR_HALF_VOLTAGE, ParamSpec, StateVar
 from bimu_hw.kernels import inline, jit
 from bimu_hw.kernels.bits import cell_bits, fold, key_halves
+from bimu_hw.kernels.elementary import exp32, log32
 from device_models.ideal_sampler import bernoulli_threshold, draw_look
 from device_models.nonidealities import device_words, relative_spread, two_normals
 
@@ -73,7 +74,7 @@ SPECS = (
     ParamSpec("critical_voltage", "V", "voltage at which the barrier vanishes, for a long pulse", 1e-6, 1e3),
     ParamSpec("attempt_time", "s", "inverse of the attempt rate", 1e-18, 1.0),
     ParamSpec("barrier_exponent", "1", "n in the barrier Delta (1 - V / V_c)**n", 1.0, 2.0),
-    ParamSpec("overdrive_gain", "1", "growth of the rate with V / V_c - 1, in attempt rates", 1e-3, 1e6),
+    ParamSpec("overdrive_gain", "1", "growth of the rate with V / V_c - 1, in attempt rates", 1e-3, 1e4),
     ParamSpec("pulse_width", "s", "duration of the write pulse", 1e-15, 1.0),
     ParamSpec(
         "transfer_time", "s", "the critical voltage of a pulse of width t is larger by 1 + transfer_time / t",
@@ -100,89 +101,109 @@ VARIABLES = (
 )
 
 
-@inline
-def log_hazard(x, log_ratio, delta, exponent, gain):
-    """Return ln H at the voltage x = V / V_c >= 0, with log_ratio = ln(t_p / tau_0)."""
-    if x <= 1.0:
-        return log_ratio - delta * (1.0 - x) ** exponent
-    return log_ratio + math.log1p(gain * (x - 1.0))
+class Law(NamedTuple):
+    """The nominal law as float32: ln(t_p / tau_0), Delta, n, 1 / n, g, and the converter's voltages over V_c."""
+
+    log_ratio: np.float32
+    delta: np.float32
+    exponent: np.float32
+    inverse_exponent: np.float32
+    gain: np.float32
+    low: np.float32
+    high: np.float32
+    step: np.float32
 
 
 @inline
-def voltage_of_lam(lam, log_ratio, params):
-    """Return V / V_c at which the nominal device has P = sigma(2 lam), not below 0; P = 1 - exp(-H), H = softplus."""
-    hazard = math.log1p(math.exp(-abs(2.0 * lam))) + max(2.0 * lam, 0.0)
-    wanted = math.log(max(hazard, 1e-300))
-    barrier = (log_ratio - wanted) / params.delta
-    if barrier >= 0.0:
-        return max(1.0 - barrier ** (1.0 / params.barrier_exponent), 0.0)
-    return 1.0 + math.expm1(wanted - log_ratio) / params.overdrive_gain
+def log_hazard(x, delta, law):
+    """Return ln H (float32) of a device of barrier `delta` at the voltage x = V / V_c >= 0."""
+    height = exp32(law.exponent * log32(max(_F(1.0) - x, _F(1e-30))))
+    above = log32(_F(1.0) + law.gain * max(x - _F(1.0), _F(0.0)))
+    return law.log_ratio + (-delta * height if x <= _F(1.0) else above)
+
+
+@inline
+def voltage_of_lam(lam, law):
+    """Return V / V_c (float32) with nominal P = sigma(2 lam), H = ln(1 + e**(2 lam)); not below 0."""
+    t = exp32(_F(-2.0) * abs(lam))
+    growth = log32(_F(1.0) + t)
+    # ln(ln(1 + t) / t) as a series where the difference from 1 would cancel.
+    series = t * (_F(-0.5) + t * (_F(5.0 / 24.0) - t * _F(0.125)))
+    rare = _F(2.0) * lam + series if t < _F(0.05) else log32(max(growth, _F(1e-30)))
+    wanted = rare if lam < _F(0.0) else log32(_F(2.0) * max(lam, _F(0.0)) + max(growth, _F(1e-30)))
+    barrier = (law.log_ratio - wanted) / law.delta
+    below = _F(1.0) - exp32(law.inverse_exponent * log32(max(barrier, _F(1e-30))))
+    above = _F(1.0) + (exp32(wanted - law.log_ratio) - _F(1.0)) / law.gain
+    return max(below, _F(0.0)) if barrier >= _F(0.0) else above
 
 
 @inline
 def half_logit(log_hazard_value):
-    """Return lam with sigma(2 lam) = 1 - exp(-H): half the logit, (H + ln(1 - exp(-H))) / 2."""
-    hazard = math.exp(min(log_hazard_value, 6.0))
-    return 0.5 * (hazard + math.log(-math.expm1(-hazard)))
+    """Return lam (float32) with sigma(2 lam) = 1 - exp(-H): half the logit, (H + ln(1 - exp(-H))) / 2."""
+    hazard = exp32(min(log_hazard_value, _F(6.0)))
+    rare = log_hazard_value + hazard * (_F(0.5) + hazard * _F(1.0 / 24.0))
+    common = hazard + log32(max(_F(1.0) - exp32(-hazard), _F(1e-30)))
+    return _F(0.5) * (rare if hazard < _F(0.05) else common)
 
 
 @inline
-def converter(params):
-    """Return ln(t_p / tau_0), and the lowest, the highest and the step of the voltages (over V_c) of the converter.
-
-    A perfect one has the step 0.
-    """
-    log_ratio = math.log(params.pulse_width / params.attempt_time)
-    low = voltage_of_lam(-params.dac_lam_max, log_ratio, params)
-    high = voltage_of_lam(params.dac_lam_max, log_ratio, params)
-    return log_ratio, low, high, (high - low) / (2.0**params.dac_bits - 1.0) if params.dac_bits > 0.0 else 0.0
+def law_of(params):
+    """Return the `Law` of the nominal device; a perfect converter has the step 0."""
+    ratio, n = _F(math.log(params.pulse_width / params.attempt_time)), _F(params.barrier_exponent)
+    delta, gain = _F(params.delta), _F(params.overdrive_gain)
+    perfect = Law(ratio, delta, n, _F(1.0) / n, gain, _F(0.0), _F(0.0), _F(0.0))
+    low = voltage_of_lam(_F(-params.dac_lam_max), perfect)
+    high = voltage_of_lam(_F(params.dac_lam_max), perfect)
+    step = (high - low) / _F(2.0**params.dac_bits - 1.0) if params.dac_bits > 0.0 else _F(0.0)
+    return Law(ratio, delta, n, _F(1.0) / n, gain, low, high, step)
 
 
 @inline
-def converted(x, low, high, step):
+def converted(x, law):
     """Return the voltage (over V_c) that the converter puts out for x."""
-    return low + step * math.floor((min(max(x, low), high) - low) / step + 0.5) if step > 0.0 else x
+    code = np.floor((min(max(x, law.low), law.high) - law.low) / max(law.step, _F(1e-30)) + _F(0.5))
+    return law.low + law.step * code if law.step > _F(0.0) else x
 
 
 @inline
-def effective_lam(lam, critical, barrier, params, settings):
-    """Return the lam (float64) with which a device draws that has these shares of the nominal values.
+def effective_lam(lam, critical, barrier, law):
+    """Return the lam (float32) with which a device draws that has these shares of the nominal values.
 
-    `settings` is what `converter` returns.
+    Nominal and own answer are computed alike, so that their difference is exactly 0 for a nominal device.
     """
-    log_ratio, low, high, step = settings
-    x = voltage_of_lam(lam, log_ratio, params)
-    nominal = half_logit(log_hazard(x, log_ratio, params.delta, params.barrier_exponent, params.overdrive_gain))
-    x = converted(x, low, high, step) / critical
-    answer = log_hazard(x, log_ratio, params.delta * barrier, params.barrier_exponent, params.overdrive_gain)
-    return lam + (half_logit(answer) - nominal)
+    x = voltage_of_lam(lam, law)
+    own = half_logit(log_hazard(converted(x, law) / critical, law.delta * barrier, law))
+    return lam + (own - half_logit(log_hazard(x, law.delta, law)))
 
 
 @inline
-def _set(state, c, lam, params, settings):
-    critical, barrier = np.float64(state.critical[c]), np.float64(state.barrier[c])
-    effective = effective_lam(np.float64(lam), critical, barrier, params, settings)
-    state.threshold[c] = bernoulli_threshold(_F(effective), _I(23))
+def _set(state, c, lam, law):
+    lam_eff = effective_lam(lam, state.critical[c], state.barrier[c], law)
+    state.threshold[c] = bernoulli_threshold(lam_eff, _I(23))
 
 
 @jit
 def fabricate(state, params, site, key):
     """Draw each device's critical voltage and barrier, and set it for lam = 0. *Mutates* all of `state`."""
-    settings = converter(params)
+    law = law_of(params)
     for c in range(state.threshold.size):
         a, b, _, _ = device_words(key, c, 0, 0)
         n0, n1 = two_normals(a, b)
         state.critical[c] = _F(relative_spread(np.float64(n0), params.sigma_critical))
         state.barrier[c] = _F(relative_spread(np.float64(n1), params.sigma_delta))
-        _set(state, c, _F(0.0), params, settings)
+        _set(state, c, _F(0.0), law)
 
 
 @jit
 def bias(state, lam, cells, params, site, now):
     """Choose the write voltage of the listed cells from `lam` (float32[cell]). *Mutates* `state.threshold`."""
-    settings = converter(params)
-    for n in range(cells.size):
-        _set(state, cells[n], lam[cells[n]], params, settings)
+    law = law_of(params)
+    if cells.size == state.threshold.size:
+        for c in range(cells.size):
+            _set(state, c, lam[c], law)
+    else:
+        for n in range(cells.size):
+            _set(state, cells[n], lam[cells[n]], law)
 
 
 @jit
@@ -204,10 +225,10 @@ def sample(state, params, site, key, first, interval, now, out):
 
 @jit
 def _fill_drive(lam, params, out):
-    log_ratio, low, high, step = converter(params)
+    law = law_of(params)
     scale = params.critical_voltage * (1.0 + params.transfer_time / params.pulse_width)
     for i in range(lam.size):
-        out[i] = scale * converted(voltage_of_lam(lam[i], log_ratio, params), low, high, step)
+        out[i] = scale * np.float64(converted(voltage_of_lam(_F(lam[i]), law), law))
 
 
 def drive(params, lam):

@@ -16,7 +16,10 @@ from bimu_hw.devices import get_model, model_names
 from bimu_hw.testing import SAMPLER_CHECKS, STORAGE_CHECKS, check_sampler, check_storage
 from device_models import ideal_sampler, ideal_storage, soft_bounds_pair
 
-OURS = {"ideal_storage", "soft_bounds_pair", "domain_wall_mtj", "ideal_sampler", "smtj", "cmos_lfsr"}
+OURS = {
+    "ideal_storage", "soft_bounds_pair", "domain_wall_mtj", "ideal_sampler", "smtj", "cmos_lfsr", "cmos_trng",
+    "stt_mtj", "sot_mtj", "pcsa_memristor",
+}  # fmt: skip
 
 
 def _cases():
