@@ -149,6 +149,21 @@ def neutral_values(model: DeviceModel) -> dict[str, float]:
     return {name: spec.neutral for name, spec in {**params, **costs}.items() if spec.neutral is not None}
 
 
+def read_conductances(sampler: Card) -> tuple[float, float]:
+    """Return (g_on, g_off) of a sampling element at its read voltage, in siemens.
+
+    A tunnel junction's magnetoresistance TMR = g_on / g_off - 1 falls with the voltage V as TMR(V) = TMR(0) / (1 + (V /
+    V_half)**2), with V_half its parameter ``tmr_half_voltage``; its state of low resistance, g_on, hardly changes.
+    Other elements have the conductances of their card.
+    """
+    g_on, g_off = sampler.costs["g_on"].value, sampler.costs["g_off"].value
+    half = sampler.params.get("tmr_half_voltage")
+    if half is None or g_off == 0.0:
+        return g_on, g_off
+    falloff = 1.0 + (sampler.costs["read_voltage"].value / half.value) ** 2
+    return g_on, g_off if falloff == 1.0 else g_on / (1.0 + (g_on / g_off - 1.0) / falloff)
+
+
 def parse_card(text: str, origin: str) -> Card:
     """Read and check a device card.
 

@@ -40,8 +40,10 @@ Sampling element
         cost follows the number of changed cells. Leaves what the model ``remembers`` alone.
     ``sample(state, params, site, key, first, interval, now, out)``
         Draw weights, int8[look, cell] of -1 and +1. Row n of ``out`` is look ``first + n`` of the query that began at
-        ``now``; it uses ``fold(key, first + n)``, and successive looks are ``interval`` seconds apart. The first row of
-        a call finds the element in equilibrium, unless the model ``remembers`` its last look.
+        ``now``; it uses ``fold(key, first + n)``. Every look ends an interval of ``interval`` seconds that began no
+        earlier than the query and no earlier than the look before it, that of an earlier call included: a backward
+        read goes on where the forward looks ended. The first row of a call finds the element in equilibrium, unless
+        the model ``remembers`` its last look.
     ``advance(state, params, site, key, since, now)``, optional
         Let time pass: bring the state from second ``since`` to ``now``, under the bias it has.
 
@@ -105,12 +107,14 @@ class Site(NamedTuple):
     """Where the sampling elements of a layer sit, as their kernels see it.
 
     Cell c lies on bit line c modulo `n_bitlines`, the bit lines of the layer, and `tile_wordlines` of its word lines
-    share a tile; `temperature` is in kelvin. Fields may be added.
+    share a tile; `temperature` is in kelvin; the read current of a look flows for `read_time` seconds. Fields may be
+    added.
     """
 
     n_bitlines: int
     tile_wordlines: int
     temperature: float = ROOM_TEMPERATURE
+    read_time: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,8 @@ class StateVar:
         Whether a pair has one value per device (shape [cell, device]) or one per cell ([cell]).
     recorded : bool
         Whether snapshots of a run hold it.
+    shared : bool
+        Whether the whole array has one value (shape [1]), such as the time of the last look; never recorded.
     """
 
     name: str
@@ -157,6 +163,7 @@ class StateVar:
     long_name: str
     per_device: bool = False
     recorded: bool = False
+    shared: bool = False
 
 
 def _cost(name: str, unit: str, doc: str) -> ParamSpec:
@@ -175,10 +182,16 @@ STORAGE_COSTS = (
     _cost("area", "m^2", "area of one cell"),
 )
 
+#: A parameter of sampling models whose read path is a tunnel junction (`bimu_hw.cards.read_conductances`). At its
+#: neutral value the junction's resistance ratio does not depend on the voltage at all, to the last bit.
+TMR_HALF_VOLTAGE = ParamSpec(
+    "tmr_half_voltage", "V", "read voltage at which the magnetoresistance is half that at low bias", 1e-3, 1e9, 1e9
+)
+
 #: What every sampling card states about its read path and cost.
 SAMPLER_COSTS = (
     _cost("g_on", "S", "conductance read for weight +1"),
-    _cost("g_off", "S", "conductance read for weight -1"),
+    _cost("g_off", "S", "conductance read for weight -1; of a model with tmr_half_voltage: at low bias"),
     ParamSpec("g_spread", "1", "relative device-to-device spread of both read conductances", 0.0, 1.0, neutral=0.0),
     _cost("read_voltage", "V", "voltage on a driven word line during a multiplication"),
     _cost("read_time", "s", "integration time of one look of the array"),
@@ -248,7 +261,9 @@ class SamplerModel:
     ----------
     name, family, summary : str
     params, state, specs, variables, cards
-        As in `StorageModel`.
+        As in `StorageModel`. A variable called ``threshold`` (int32) holds the probability of -1 in equilibrium in
+        units of 2**-23; reports read it, and where a model has none they estimate the probability from looks.
+        Parameters of spread between devices have names that begin with ``sigma``.
     holds : tuple of str
         The ways a sample can be held in this design; the first is what the device does by itself.
     store_reads : {"none", "sample"}
@@ -261,6 +276,11 @@ class SamplerModel:
         As in `StorageModel`.
     remembers : tuple of str
         State variables through which a call of ``sample`` or ``advance`` acts on a later ``sample``.
+    drive : callable or None
+        ``drive(params, lam)`` returns what the circuit applies to a nominal device for each lam (float64 arrays);
+        for display only. None: lam itself.
+    drive_name : str
+        What that is, with its unit: "write voltage [V]".
     """
 
     name: str
@@ -279,6 +299,8 @@ class SamplerModel:
     advance: Callable[..., None] | None = None
     evolves: tuple[str, ...] = ()
     remembers: tuple[str, ...] = ()
+    drive: Callable[..., Any] | None = None
+    drive_name: str = ""
     costs: tuple[ParamSpec, ...] = SAMPLER_COSTS
     role: Literal["sampler"] = "sampler"
 
@@ -297,10 +319,13 @@ RESERVED_NAMES = frozenset(
 def new_state(model: DeviceModel, n_cells: int) -> Any:
     """Allocate the state of `n_cells` cells as zeros: the model's NamedTuple of arrays."""
     n_devices = getattr(model, "n_devices", 1)
-    arrays = {
-        v.name: np.zeros((n_cells, n_devices) if v.per_device else n_cells, np.dtype(v.dtype)) for v in model.variables
-    }
-    return model.state(**arrays)
+
+    def shape(variable: StateVar) -> tuple[int, ...]:
+        if variable.shared:
+            return (1,)
+        return (n_cells, n_devices) if variable.per_device else (n_cells,)
+
+    return model.state(**{v.name: np.zeros(shape(v), np.dtype(v.dtype)) for v in model.variables})
 
 
 def time_matters(model: DeviceModel, params: Any) -> bool:
@@ -325,6 +350,11 @@ def check_model(model: DeviceModel, where: str) -> None:
                 "declare the same names in the same order."
             )
     for variable in model.variables:
+        if variable.shared and (variable.recorded or variable.per_device):
+            raise DeviceModelError(
+                f"{where}: the variable {variable.name!r} is shared by the array and cannot be per device or recorded; "
+                "drop one of the two."
+            )
         if variable.recorded and variable.name in RESERVED_NAMES:
             raise DeviceModelError(
                 f"{where}: the recorded variable {variable.name!r} has a name that the record uses itself "

@@ -1,9 +1,10 @@
 """Sampling in CMOS: a cell compares the top bits of a linear-feedback shift register with an n-bit threshold.
 
 The probability is rounded to a multiple of 2**-n_bits. The bits come from a bank of `n_generators` maximal-length
-Galois registers: a cell listens to the register of its bit line, bit line b to register b modulo n_generators. The
-word lines are served one after the other, and so are the bit lines of one register within a word line; each draw is
-`stride` steps of the sequence after the last, and a stride above 1 stands for leap-forward logic. The bank runs
+Galois registers: a cell listens to the register of its bit line, bit line b to register b modulo n_generators. Tiles
+along the word lines have a bank each and work side by side, which is what the card's `sample_time` counts on. Within a
+tile the word lines are served one after the other, and so are the bit lines of one register within a word line; each
+draw is `stride` steps of the sequence after the last, and a stride above 1 stands for leap-forward logic. A bank runs
 through all looks of a query. Where in its period each register stands when the query begins is a hash of the key, so
 that what one query draws does not depend on the queries before it; within a query the correlations are those of the
 registers. A register never holds 0, so a threshold that m < 2**n words pass is passed with probability
@@ -141,20 +142,30 @@ def sample(state, params, site, key, first, interval, now, out):
     mask = MASKS[length - 1]
     # The comparison is on 23 bits, left-aligned.
     left, right = _U32(max(_I(23) - length, _I(0))), _U32(max(length - _I(23), _I(0)))
-    turns = (cells + n_bitlines - 1) // n_bitlines * ((n_bitlines + bank - 1) // bank)
-    jump = lfsr_jump(_I64(first) * turns * stride, length, mask)
-    for g in range(bank):
-        register[g] = _product(start_state(key, g, length), jump, length, mask)
-    for n in range(out.shape[0]):
-        row = out[n]
-        for line in range(0, cells, n_bitlines):
-            for start in range(line, line + n_bitlines, bank):
-                for g in range(min(bank, line + n_bitlines - start, cells - start)):
-                    k = _I(_U32(register[g] << left) >> right)
-                    row[start + g] = np.int8(1) if k >= threshold[start + g] else np.int8(-1)
-                for _ in range(stride):
-                    for g in range(bank):
-                        register[g] = lfsr_step(register[g], mask)
+    tile_cells = _I64(site.tile_wordlines) * n_bitlines
+    for tile in range((cells + tile_cells - 1) // tile_cells):
+        begin = tile * tile_cells
+        end = min(begin + tile_cells, cells)
+        turns = (end - begin + n_bitlines - 1) // n_bitlines * ((n_bitlines + bank - 1) // bank)
+        jump = lfsr_jump(_I64(first) * turns * stride, length, mask)
+        for g in range(bank):
+            register[g] = _product(start_state(key, tile * bank + g, length), jump, length, mask)
+        for n in range(out.shape[0]):
+            row = out[n]
+            for line in range(begin, end, n_bitlines):
+                for start in range(line, line + n_bitlines, bank):
+                    for g in range(min(bank, line + n_bitlines - start, end - start)):
+                        k = _I(_U32(register[g] << left) >> right)
+                        row[start + g] = np.int8(1) if k >= threshold[start + g] else np.int8(-1)
+                    for _ in range(stride):
+                        for g in range(bank):
+                            register[g] = lfsr_step(register[g], mask)
+
+
+def drive(params, lam):
+    """Return the code (float64) that a word must reach for weight +1."""
+    bits = int(params.n_bits) or 23
+    return np.floor(2.0**bits / (1.0 + np.exp(2.0 * np.asarray(lam, np.float64))) + 0.5)
 
 
 MODEL = SamplerModel(
@@ -167,8 +178,8 @@ MODEL = SamplerModel(
         ParamSpec("n_bits", "1", "bits of the comparison; 0 for 23", 0.0, 23.0, 0.0, integer=True),
         ParamSpec("lfsr_length", "1", "bits of a register; 0 for ideal bits", 0.0, 32.0, 0.0, integer=True),
         ParamSpec(
-            "n_generators", "1", "registers; bit line b listens to register b modulo their number", 1.0, 2.0**20,
-            integer=True,
+            "n_generators", "1", "registers of a tile row; bit line b listens to register b modulo their number",
+            1.0, 2.0**20, integer=True,
         ),
         ParamSpec("stride", "1", "steps of a register's sequence from one draw to the next", 1.0, 64.0, integer=True),
     ),
@@ -181,4 +192,6 @@ MODEL = SamplerModel(
     sample=sample,
     holds=("query", "read"),
     store_reads="sample",
+    drive=drive,
+    drive_name="threshold code",
 )

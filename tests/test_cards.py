@@ -122,7 +122,7 @@ def test_ideal_cards_have_no_nonideality():
 def test_assumed_share_counts_numbers():
     card = parse_card(SMTJ, "x.toml")
     facts = [*card.params.values(), *card.costs.values()]
-    assert card.assumed_share == sum(f.kind == "assumed" for f in facts) / 16
+    assert card.assumed_share == sum(f.kind == "assumed" for f in facts) / 18
     assert shipped_cards()["ideal_sampler"].assumed_share == 1.0
 
 

@@ -17,8 +17,8 @@ from bimu_hw.testing import SAMPLER_CHECKS, STORAGE_CHECKS, check_sampler, check
 from device_models import ideal_sampler, ideal_storage, soft_bounds_pair
 
 OURS = {
-    "ideal_storage", "soft_bounds_pair", "domain_wall_mtj", "pcm", "ecram", "sram", "ideal_sampler", "smtj",
-    "cmos_lfsr",
+    "ideal_storage", "soft_bounds_pair", "domain_wall_mtj", "pcm", "ecram", "sram", "magneto_ionic", "pulsed_array",
+    "ideal_sampler", "smtj", "cmos_lfsr", "cmos_trng", "stt_mtj", "sot_mtj", "pcsa_memristor",
 }  # fmt: skip
 
 

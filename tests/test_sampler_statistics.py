@@ -30,10 +30,10 @@ def biased(module, params, lam, n=N):
     return state
 
 
-def drawn(module, state, params, looks=1, key=17, interval=1e-9, first=0, n_bitlines=None):
+def drawn(module, state, params, looks=1, key=17, interval=1e-9, first=0, n_bitlines=None, tile_wordlines=128):
     arrays = getattr(state, state._fields[0])
     out = np.zeros((looks, arrays.size), np.int8)
-    site = Site(n_bitlines or arrays.size, 128)
+    site = Site(n_bitlines or arrays.size, tile_wordlines)
     module.sample(state, params, site, np.uint64(key), first, interval, 0.0, out)
     return out
 
@@ -112,7 +112,10 @@ def test_looks_cells_and_keys_are_independent():
 
 # Superparamagnetic junction
 
-SMTJ = smtj.Params(slope=1.0, offset=0.0, sigma_slope=0.0, sigma_offset=0.0, relaxation_time=0.0)
+SMTJ = smtj.Params(
+    slope=1.0, offset=0.0, sigma_slope=0.0, sigma_offset=0.0, relaxation_time=0.0, read_backaction=0.0,
+    tmr_half_voltage=1e9,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("lam", [-1.0, 0.0, 0.7])
@@ -257,6 +260,38 @@ def test_draws_are_those_of_the_register_clocked_by_hand(length, generators, str
                         assert (w[look, line + b] == 1) == (word >= state.threshold[line + b])
                 for _ in range(stride):
                     registers = [twin.lfsr_next(r, mask) for r in registers]
+
+
+def test_tiles_along_the_word_lines_have_banks_of_their_own():
+    p = cmos_lfsr.Params(0.0, 16.0, 4.0, 8.0)
+    lam = np.random.default_rng(6).normal(0.0, 1.0, 130).astype(np.float32)
+    state = biased(cmos_lfsr, p, lam, 130)
+    w = drawn(cmos_lfsr, state, p, looks=2, n_bitlines=10, tile_wordlines=5)  # tiles of 5, 5 and 3 word lines
+    mask, seed = int(cmos_lfsr.MASKS[15]), host_fold(17, 0x7068617365)
+    for tile in range(3):
+        registers = [1 + host_fold(seed, 4 * tile + g) % (2**16 - 1) for g in range(4)]
+        for look in range(2):
+            for line in range(5 * tile, min(5 * tile + 5, 13)):
+                for turn in range(0, 10, 4):
+                    for b in range(turn, min(turn + 4, 10)):
+                        word = registers[b % 4] << 23 >> 16
+                        assert (w[look, 10 * line + b] == 1) == (word >= state.threshold[10 * line + b])
+                    for _ in range(8):
+                        registers = [twin.lfsr_next(r, mask) for r in registers]
+    piece = drawn(cmos_lfsr, state, p, looks=1, first=1, n_bitlines=10, tile_wordlines=5)
+    assert np.array_equal(piece[0], w[1])
+
+
+def test_weights_of_a_register_repeat_with_its_period():
+    """A register of 8 bits comes back after 255 draws: far cells are copies, which no independent source would give."""
+    p = LFSR._replace(lfsr_length=8.0, n_bits=0.0, n_generators=1.0)
+    state = biased(cmos_lfsr, p, 0.2, 255 * 6)
+    w = drawn(cmos_lfsr, state, p, n_bitlines=1, tile_wordlines=255 * 6)[0].reshape(6, 255)
+    assert np.all(w == w[0])
+    # Within a period the autocovariance of a balanced m-sequence is that of -1 / (2**L - 1) at every lag.
+    top = biased(cmos_lfsr, p, 0.0, 255)
+    m = drawn(cmos_lfsr, top, p, n_bitlines=1, tile_wordlines=255)[0].astype(int)
+    assert [int(np.sum(m * np.roll(m, lag))) for lag in range(1, 255)] == [-1] * 254
 
 
 @pytest.mark.parametrize(("length", "generators", "bitlines"), [(8, 3, 10), (16, 128, 100), (32, 16, 33), (1, 1, 7)])

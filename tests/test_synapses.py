@@ -252,7 +252,7 @@ def test_devices_are_told_where_they_are():
     s = SynapseArray((12, 9), synapse_spec(), Seeds(1, 1, 1), 0, tile_wordlines=5, temperature=350.0)
     assert (s.site.n_bitlines, s.site.tile_wordlines, s.site.temperature) == (9, 5, 350.0)
     assert (s.grid.n_bitlines, s.grid.temperature) == (9, 350.0)
-    assert make_chip(arrays=ideal_arrays(tile_wordlines=7)).layers[1].site == (4, 7, 300.0)
+    assert make_chip(arrays=ideal_arrays(tile_wordlines=7)).layers[1].site == (4, 7, 300.0, 1.0)
 
 
 @pytest.mark.parametrize("storage", STORAGES)

@@ -14,11 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from bimu_hw.cards import read_conductances
 from bimu_hw.crossbar.circuit import TileCircuit
 from bimu_hw.crossbar.circuit_held import HeldReads
 from bimu_hw.crossbar.encoding import EXACT_STEP, Converter, FloatArray
 from bimu_hw.crossbar.layout import TileLayout
-from bimu_hw.crossbar.synapses import Seeds, SynapseArray, event_key
+from bimu_hw.crossbar.keys import event_key
+from bimu_hw.crossbar.synapses import Seeds, SynapseArray
 from bimu_hw.crossbar.workers import Workers
 from bimu_hw.kernels.bits import fill_normal
 from bimu_hw.kernels.mvm import convert_and_add, driven_lines, driven_weight, tile_sums, transposed_tile_sums
@@ -156,8 +158,7 @@ class Readout:
         self._columns = (-(-n_driven // self._tile_lines), n_sensed)
         self.sums = np.zeros((n_sample, 1, *self._columns), np.float32)
         self._middle, self._slope = _contributions(synapses, transposed)
-        costs = synapses.spec.sampler.costs
-        self._g_on, self._g_off = costs["g_on"].value, costs["g_off"].value
+        self._g_on, self._g_off = read_conductances(synapses.spec.sampler)
 
         def errors(deviation: float, word: int) -> FloatArray:
             out = np.empty(self._columns[0] * self._columns[1], np.float32)
@@ -279,8 +280,7 @@ def build_circuit(synapses: SynapseArray, arrays: ArraySpec) -> TileCircuit | No
     """Return the arrays of a layer as circuits; None if its wires have no resistance."""
     if arrays.wires is None or not any(arrays.wires):
         return None
-    costs = synapses.spec.sampler.costs
-    layout = TileLayout(arrays.columns, costs["g_on"].value, costs["g_off"].value)
+    layout = TileLayout(arrays.columns, *read_conductances(synapses.spec.sampler))
     tile = min(arrays.tile_wordlines, synapses.shape[0]), min(arrays.tile_bitlines, synapses.shape[1])
     circuit = TileCircuit(synapses.shape, tile, layout, *synapses.device_conductances(), **arrays.wires._asdict())
     if arrays.compensation == "column_gain":

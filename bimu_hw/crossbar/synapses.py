@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.cards import Card
+from bimu_hw.cards import Card, read_conductances
 from bimu_hw.crossbar.encoding import EXACT_STEP, level_grid
 from bimu_hw.crossbar.keys import event_key
 from bimu_hw.crossbar.layout import DEVICES, device_conductances, read_values
@@ -159,7 +159,9 @@ class SynapseArray:
             raise ScenarioError(f"device.programming: got {spec.policy!r}; allowed are {', '.join(POLICIES)}.")
         self.storage, self.sampler = storage, sampler
         self.grid = level_grid(int(spec.storage.params["n_levels"].value), spec.lam_max, shape[1], temperature)
-        self.site = Site(shape[1], tile_wordlines or shape[0], temperature)
+        self.site = Site(
+            shape[1], tile_wordlines or shape[0], temperature, float(spec.sampler.costs["read_time"].value)
+        )
         self.params: Any = storage.params(*(spec.storage.params[s.name].value for s in storage.specs))
         self.sampler_params: Any = sampler.params(*(spec.sampler.params[s.name].value for s in sampler.specs))
         self.state = new_state(storage, n)
@@ -235,7 +237,7 @@ class SynapseArray:
 
     def _read_costs(self) -> tuple[float, float, float]:
         costs = self.spec.sampler.costs
-        g_on, g_off = costs["g_on"].value, costs["g_off"].value
+        g_on, g_off = read_conductances(self.spec.sampler)
         if g_on <= g_off:
             raise ScenarioError(
                 f"device.sampler: {self.spec.sampler.name!r} has g_on = {g_on:g} S and g_off = {g_off:g} S; "

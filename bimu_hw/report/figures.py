@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: Okabe and Ito's colours, told apart by the colour-blind too (Okabe, Ito, "Color Universal Design", 2008).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
-#: Settings of matplotlib that all figures share.
+#: Settings of all figures, for `matplotlib.rc_context`.
 STYLE: dict[Any, Any] = {
     "figure.figsize": (5.2, 3.2), "figure.dpi": 150, "figure.constrained_layout.use": True, "font.size": 9,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,

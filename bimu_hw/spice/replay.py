@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bimu_hw.accelerator.engine import QueryRow
+from bimu_hw.cards import read_conductances
 from bimu_hw.crossbar.layout import TileLayout
 from bimu_hw.errors import RunError
 from bimu_hw.record import RUN_FILE, open_run
@@ -251,13 +252,13 @@ class _Replay(Run):
         if row.number != chosen.query:
             return
         looks = len(weights) // self.chip.n_sample
-        synapses, costs = layer.synapses, self.scenario.sampler_card.costs
+        synapses = layer.synapses
         self.captured = CapturedRead(
             self.scenario, chosen, row.example, row.task, row.start_tick,
             planes[chosen.sample if len(planes) > 1 else 0].copy(),
             weights[chosen.sample * looks : (chosen.sample + 1) * looks].copy(),
             *synapses.device_conductances(),
-            TileLayout(synapses.spec.columns, costs["g_on"].value, costs["g_off"].value),
+            TileLayout(synapses.spec.columns, *read_conductances(synapses.spec.sampler)),
         )  # fmt: skip
         raise _Reached
 

@@ -44,7 +44,7 @@ class Bench:
         self.params: Any = neutral_params(model, card) if neutral else params_of(model, card)
         self.state: Any = new_state(model, n)
         self.all = np.arange(n, dtype=np.int32)
-        self.site = Site(n_bitlines=max(1, n // 10), tile_wordlines=10)
+        self.site = Site(n_bitlines=max(1, n // 10), tile_wordlines=4, read_time=card.costs["read_time"].value)
         model.fabricate(self.state, self.params, self.site, _FABRICATION)
 
     def bias(self, lam: npt.ArrayLike, cells: npt.NDArray[np.int32] | None = None) -> None:
