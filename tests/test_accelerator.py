@@ -53,6 +53,9 @@ class Watcher:
         self.rows, self.late = [], []
         self.energy = {}
 
+    def between_jobs(self) -> None:
+        pass
+
     def before_query(self, index: int, tick: int) -> None:
         pass
 

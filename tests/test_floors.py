@@ -24,7 +24,8 @@ FLOORS = {
     "bimu_hw.ledger": 5,
     "bimu_hw.accelerator": 6,
     "bimu_hw.record": 7,
-    "bimu_hw.presets": 8, "bimu_hw.scenario": 8, "bimu_hw.run": 8, "bimu_hw.sweep": 8, "bimu_hw.analysis": 8,
+    "bimu_hw.presets": 8, "bimu_hw.scenario": 8, "bimu_hw.run": 8, "bimu_hw.run_folder": 8,
+    "bimu_hw.checkpoint": 8, "bimu_hw.freezing": 8, "bimu_hw.sweep": 8, "bimu_hw.analysis": 8,
     "bimu_hw.report": 8, "bimu_hw.cli": 8, "bimu_hw.testing": 8,
     "bimu_hw": 9, "bimu_hw.__main__": 9,
 }  # fmt: skip
