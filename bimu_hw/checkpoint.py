@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -142,8 +142,16 @@ def write_checkpoint(path: Path, state: State, identity: Mapping[str, Any]) -> N
     """
     arrays: dict[str, np.ndarray] = {}
     header = {"version": CHECKPOINT_VERSION, "identity": dict(identity), "state": _take_out(state, arrays)}
-    text = np.frombuffer(json.dumps(header, default=_plain).encode(), np.uint8)
-    write_durably(path, lambda file: np.savez(file, allow_pickle=False, header=text, **arrays))  # type: ignore[arg-type]
+    arrays["header"] = np.frombuffer(json.dumps(header, default=_plain).encode(), np.uint8)
+
+    def write(file: BinaryIO) -> None:
+        # What np.savez does, which cannot be told in all versions of NumPy to pickle nothing.
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+
+    write_durably(path, write)
 
 
 def read_checkpoint(path: Path) -> tuple[State, Mapping[str, Any]]:
@@ -157,7 +165,7 @@ def read_checkpoint(path: Path) -> tuple[State, Mapping[str, Any]]:
         If it is of another version of the format.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
             header = json.loads(content["header"].tobytes())
             version, identity = header["version"], header["identity"]
             if version == CHECKPOINT_VERSION:

@@ -63,10 +63,13 @@ class RunResult:
         Its folder.
     summary : dict
         What ``summary.json`` holds.
+    scenario : Scenario or None
+        What was run; None if all was computed by an earlier process.
     """
 
     path: Path
     summary: dict[str, Any]
+    scenario: Scenario | None = None
 
 
 def run_scenario(scenario: Scenario, out: str | Path, *, overwrite: bool = False, progress: bool = True) -> RunResult:
@@ -147,7 +150,7 @@ def _complete(folder: RunFolder, scenario: Scenario, progress: bool, tell: Calla
         _write_json(place / "summary.json", summary)
         draw_run(tree, place)
     folder.publish()
-    return RunResult(folder.out, summary)
+    return RunResult(folder.out, summary, scenario)
 
 
 def _published(folder: RunFolder) -> RunResult:
@@ -247,13 +250,7 @@ class Run:
             self._checkpoints = Checkpoints(folder, self._identity(), s.record.checkpoint_interval)
         self._progress = progress
         self._shown = 0
-        self._bar = self._new_bar(0)
-
-    def _new_bar(self, done: int) -> Any:
-        return tqdm(
-            total=self.n_examples, initial=done, unit=" examples", disable=not self._progress, mininterval=0.5,
-            leave=False,
-        )  # fmt: skip
+        self._bar: Any = None
 
     def _identity(self) -> dict[str, Any]:
         """Return what this run is: it ends with the same bits as another only if all of it is equal."""
@@ -280,8 +277,6 @@ class Run:
         self.accuracy, self._latency.counts = np.array(state["accuracy"]), np.array(state["latency"])
         self._open_task, self._next_snapshot = state["open_task"], state["next_snapshot"]
         self._shown = state["shown"]
-        self._bar.close()
-        self._bar = self._new_bar(self._shown)
 
     def resume(self, tell: Callable[[str], None]) -> None:
         """Go on from the newest checkpoint in the run's folder, if there is one; see `Checkpoints.restore`."""
@@ -307,6 +302,11 @@ class Run:
         task = int(self.stream.task_of(index))
         self._end_tasks_before(task)
         self._snapshot_if_due(index, tick, task)
+        if self._bar is None:
+            self._bar = tqdm(
+                total=self.n_examples, initial=self._shown, unit=" examples", disable=not self._progress,
+                mininterval=0.5, leave=False,
+            )  # fmt: skip
         # Inputs that were dropped count as done.
         self._bar.update(index + 1 - self._shown)
         self._shown = index + 1
@@ -384,7 +384,8 @@ class Run:
         self._evaluate(last, range(self.stream.n_tasks))
         self.freezing.end_task(last)
         self._snapshot(self.n_examples, tick, last)
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
         a = self.accelerator
         use = ResourceUse(
             names=RESOURCES, events=[a.usage[r].events for r in RESOURCES],

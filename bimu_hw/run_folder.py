@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -79,9 +80,10 @@ class RunFolder:
             raise RunError(f"{self.out}: cannot be made ({error.strerror}); choose another folder.") from error
         with self._locked():
             if not overwrite and (self._given.exists() or self._complete.exists()):
+                name = shlex.quote(str(self.out))
                 raise RunError(
-                    f"{self.out}: holds an unfinished run; go on with bimu-hw resume {self.out}, choose another folder "
-                    "or pass --overwrite."
+                    f"{self.out}: holds an unfinished run; go on with bimu-hw resume {name}, choose another folder or "
+                    "pass --overwrite."
                 )
             self._empty()
             self._store(scenario)
@@ -204,7 +206,7 @@ class RunFolder:
         try:
             yield
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"resume with: bimu-hw resume {self.out}") from None
+            raise KeyboardInterrupt(f"Resume with: bimu-hw resume {shlex.quote(str(self.out))}") from None
 
     @contextmanager
     def _kept_if_useful(self) -> Iterator[None]:

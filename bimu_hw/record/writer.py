@@ -74,8 +74,8 @@ class RunRecorder:
     """Collects queries and snapshots of one run; peeks, never changes anything.
 
     Memory holds at most `per_query_limit` rows of queries: with more queries than that expected, a row stands for a
-    block of consecutive ones. Snapshots go to files, so they cost disk, not memory: to nameless temporary ones, of which
-    a killed run leaves nothing behind, or to named ones, so that it can be resumed.
+    block of consecutive ones. Snapshots go to files, so they cost disk, not memory: to nameless temporary ones, of
+    which a killed run leaves nothing behind, or to named ones, so that it can be resumed.
 
     Parameters
     ----------
