@@ -135,7 +135,7 @@ class RunRecorder:
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep: the rows so far (not copied), and how many snapshots are on the disk."""
-        n = self._n_rows()
+        n = self._filled()
         return {
             "n_queries": self.n_queries, "open": [np.asarray(value).item() for value in self._open],
             "rows": self._rows[:n], "late": self._late[:n], "energy": self._energy[:n],
@@ -158,7 +158,7 @@ class RunRecorder:
         self.n_queries, self._open = state["n_queries"], list(state["open"])
         self._rows[:n], self._late[:n], self._energy[:n] = state["rows"], state["late"], state["energy"]
 
-    def _n_rows(self) -> int:
+    def _filled(self) -> int:
         return -(-self.n_queries // self.queries_per_row)
 
     def query(
@@ -342,7 +342,7 @@ class RunRecorder:
         return xr.DataTree.from_dict(groups)
 
     def _queries(self) -> dict[str, Any]:
-        n = self._n_rows()
+        n = self._filled()
         if self.n_queries % self.queries_per_row:
             self._rows[n - 1] = tuple(self._open)
         rows, late = self._rows[:n], self._late[:n]
