@@ -17,12 +17,13 @@ import click
 
 from bimu_hw import __version__
 from bimu_hw.cli_devices import fit_command
-from bimu_hw.cli_spice import spice
 from bimu_hw.cli_sampler import sampler
+from bimu_hw.cli_spice import spice
 from bimu_hw.errors import BimuError, CardError, ScenarioError, did_you_mean
 
 if TYPE_CHECKING:
     from bimu_hw.cards import Card, Fact
+    from bimu_hw.run import RunResult
     from bimu_hw.scenario import Outcome
 
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -52,6 +53,8 @@ _SET = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE",
     help="Another value for a key of the scenario, such as stream.tasks=5; an empty value removes the key. Repeatable.",
 )  # fmt: skip
+_STRICT = click.option("--strict", is_flag=True, help="Exit with code 1 if a number the scenario expects is missed.")
+_QUIET = click.option("--quiet", is_flag=True, help="Print the folder of the run and nothing else.")
 
 
 @commands.command()
@@ -60,8 +63,8 @@ _SET = click.option(
 @_SEED
 @_SET
 @click.option("--overwrite", is_flag=True, help="Replace another run in that folder.")
-@click.option("--strict", is_flag=True, help="Exit with code 1 if a number the scenario expects is missed.")
-@click.option("--quiet", is_flag=True, help="Print the folder of the run and nothing else.")
+@_STRICT
+@_QUIET
 @click.pass_context
 def run(
     context: click.Context, scenario: str, out: Path | None, seed: int | None, overrides: tuple[str, ...],
@@ -73,21 +76,48 @@ def run(
     described = load_scenario(find_scenario(scenario), overrides, seed)
     if strict and not described.expect:
         raise ScenarioError(f"--strict: {scenario} has no [[expect]] rows to check; leave it out.")
-    from bimu_hw.report.summary import format_summary
     from bimu_hw.run import run_scenario
 
     out = Path("runs") / described.run_name if out is None else out
     result = run_scenario(described, out, overwrite=overwrite, progress=not quiet)
     outcomes = expectation_outcomes(result.summary, described)
-    if quiet:
-        click.echo(result.path)
-    else:
-        click.echo(format_summary(result.summary))
-        if outcomes:
-            click.echo(f"\n{_expectations(outcomes)}")
-        click.echo(f"\nWritten to {result.path}: {', '.join(sorted(file.name for file in result.path.iterdir()))}")
+    _report(result, outcomes, quiet)
     if strict and not all(outcome.met for outcome in outcomes):
         context.exit(1)
+
+
+@commands.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@_STRICT
+@_QUIET
+@click.pass_context
+def resume(context: click.Context, folder: Path, strict: bool, quiet: bool) -> None:
+    """Go on with the run in FOLDER that was interrupted or killed; it ends as if it had not been."""
+    from bimu_hw.run_folder import RunFolder
+
+    if RunFolder(folder).finished:
+        click.echo(f"{folder}: the run is finished; there is nothing to resume.")
+        return
+    from bimu_hw.run import resume_run
+    from bimu_hw.scenario import expectation_outcomes
+
+    result = resume_run(folder, progress=not quiet, tell=lambda sentence: click.echo(sentence, err=True))
+    outcomes = expectation_outcomes(result.summary, result.scenario) if result.scenario else []
+    _report(result, outcomes, quiet)
+    if strict and not all(outcome.met for outcome in outcomes):
+        context.exit(1)
+
+
+def _report(result: RunResult, outcomes: Sequence[Outcome], quiet: bool) -> None:
+    if quiet:
+        click.echo(result.path)
+        return
+    from bimu_hw.report.summary import format_summary
+
+    click.echo(format_summary(result.summary))
+    if outcomes:
+        click.echo(f"\n{_expectations(outcomes)}")
+    click.echo(f"\nWritten to {result.path}: {', '.join(sorted(file.name for file in result.path.iterdir()))}")
 
 
 @commands.command()
@@ -264,8 +294,10 @@ def run_commands(arguments: Sequence[str] | None = None) -> int:
         code = commands.main(args=arguments, prog_name="bimu-hw", standalone_mode=False)
     except BimuError as error:
         return _fail(str(error))
-    except (click.Abort, KeyboardInterrupt):
-        return _fail("Interrupted.", 130)
+    except (click.Abort, KeyboardInterrupt) as error:
+        # click turns Ctrl-C into its own exception; a run adds how to go on with it.
+        interrupt = error.__cause__ or error
+        return _fail(" ".join(["Interrupted.", *(f"{hint}" for hint in interrupt.args)]), 130)
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -46,6 +46,10 @@ class RunError(BimuError, RuntimeError):
     """A run cannot start, go on or be written: the output folder, the disk, a checkpoint."""
 
 
+class DamagedError(RunError):
+    """A file of an unfinished run is not what was written."""
+
+
 class CircuitError(BimuError, ValueError):
     """A circuit has no unique solution, or the solver did not reach its tolerance."""
 

@@ -1,19 +1,16 @@
 """One scenario, one run: build the chip, let the stream pass through the accelerator, write what happened.
 
 The folder of a run holds ``run.nc`` (everything recorded), ``summary.json``, ``scenario.json`` (every value that
-had an effect) and figures. Files appear at the end, each under its final name only when it is complete.
+had an effect) and figures. Files appear at the end, each under its final name only when it is complete. Until then a
+hidden folder has what it takes to go on after an interruption (`bimu_hw.run_folder`, `bimu_hw.checkpoint`).
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import platform
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -28,15 +25,19 @@ from tqdm import tqdm
 from bimu_hw import __version__
 from bimu_hw.accelerator.arrivals import Arrivals, oracle_latency
 from bimu_hw.accelerator.clock import to_seconds
-from bimu_hw.accelerator.engine import Accelerator, AcceleratorSpec, QueryRow
+from bimu_hw.accelerator.engine import Accelerator, AcceleratorSpec
+from bimu_hw.accelerator.latency import LatencyHistogram
 from bimu_hw.accelerator.plan import RESOURCES, WorkPlan
+from bimu_hw.accelerator.query import QueryRow
 from bimu_hw.cards import Card
+from bimu_hw.checkpoint import Checkpoints, source_digest
 from bimu_hw.crossbar.calibration import CALIBRATION_EXAMPLES, calibrate
 from bimu_hw.crossbar.chip import Chip, Encoded
 from bimu_hw.crossbar.encoding import InputEncoder, driver_bow
 from bimu_hw.crossbar.readout import ArraySpec, Wires
 from bimu_hw.crossbar.synapses import Seeds, SynapseSpec
-from bimu_hw.errors import RunError
+from bimu_hw.devices import model_module
+from bimu_hw.freezing import FreezingLog
 from bimu_hw.kernels.network import query_uncertainty
 from bimu_hw.learning.data import load_dataset
 from bimu_hw.learning.rules import RULES
@@ -45,12 +46,14 @@ from bimu_hw.ledger import CostTable
 from bimu_hw.operations import COMPONENTS
 from bimu_hw.record import RUN_FILE, ResourceUse, RunRecorder, write_run
 from bimu_hw.report.summary import summarise
+from bimu_hw.run_folder import RunFolder
 from bimu_hw.scaling import scale_adc, scale_dac, scale_lines
 from bimu_hw.scenario import Scenario
 
 #: Noise keys of evaluations start here, out of reach of any query's.
 _EVALUATION_EVENTS = 1 << 48
-_FILES = (RUN_FILE, "summary.json", "scenario.json", "accuracy.png", "energy.png", "freezing.png")
+#: Of a longer stream only the newest five tasks are evaluated after each task, if the scenario says nothing else.
+_FEW_TASKS = 20
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,13 @@ class RunResult:
         Its folder.
     summary : dict
         What ``summary.json`` holds.
+    scenario : Scenario or None
+        What was run; None if all was computed by an earlier process.
     """
 
     path: Path
     summary: dict[str, Any]
+    scenario: Scenario | None = None
 
 
 def run_scenario(scenario: Scenario, out: str | Path, *, overwrite: bool = False, progress: bool = True) -> RunResult:
@@ -78,7 +84,7 @@ def run_scenario(scenario: Scenario, out: str | Path, *, overwrite: bool = False
     out : str or Path
         Folder of the run; made if it does not exist.
     overwrite : bool
-        Replace the files of another run in that folder.
+        Replace the files of another run in that folder, finished or not.
     progress : bool
         Show a progress bar.
 
@@ -89,51 +95,73 @@ def run_scenario(scenario: Scenario, out: str | Path, *, overwrite: bool = False
     Raises
     ------
     RunError
-        If the folder holds another run or is a file, or the disk is full.
+        If the folder holds another run or is a file, another process runs there, or the disk is full.
     DataError
         If the data set is missing or damaged.
     """
-    with _run_folder(Path(out), overwrite) as folder:
-        run = Run(scenario, folder, progress=progress)
-        run.accelerator.run()
-        tree = run.finish()
-        summary = summarise(tree, run.facts())
-        from bimu_hw.report.figures import draw_run
-
-        write_run(tree, folder / RUN_FILE)
-        _write_json(folder / "scenario.json", scenario.resolved())
-        _write_json(folder / "summary.json", summary)
-        draw_run(tree, folder)
-    return RunResult(Path(out), summary)
+    folder = RunFolder(out)
+    with folder.begin(scenario, overwrite):
+        return _complete(folder, scenario, progress, _say_nothing)
 
 
-@contextmanager
-def _run_folder(out: Path, overwrite: bool) -> Iterator[Path]:
-    """Check the folder, hand out a hidden folder inside it, and move its files into place when all went well."""
-    if out.is_file():
-        raise RunError(f"{out}: is a file; name a folder for the run.")
-    if not overwrite and any((out / name).exists() for name in _FILES):
-        raise RunError(f"{out}: holds another run; choose another folder or pass --overwrite.")
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".run-", dir=out))
-    except OSError as error:
-        raise RunError(f"{out}: cannot be made ({error.strerror}); choose another folder.") from error
-    try:
-        yield work
-        written = {path.name for path in work.iterdir()}
-        for path in sorted(work.iterdir()):
-            os.replace(path, out / path.name)
-        for name in set(_FILES) - written:
-            (out / name).unlink(missing_ok=True)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        for folder in made:
-            if folder.exists() and not any(folder.iterdir()):
-                folder.rmdir()
-        raise
-    shutil.rmtree(work, ignore_errors=True)
+def resume_run(
+    out: str | Path, *, progress: bool = True, tell: Callable[[str], None] | None = None
+) -> RunResult:
+    """Go on with a run that was interrupted or killed, to the same bits as if it had not been.
+
+    Parameters
+    ----------
+    out : str or Path
+        Folder of the run. A finished one is left as it is.
+    progress : bool
+        Show a progress bar.
+    tell : callable, optional
+        Is told, in a sentence, of a checkpoint that could not be used.
+
+    Returns
+    -------
+    RunResult
+
+    Raises
+    ------
+    RunError
+        If there is nothing to resume, or what is there belongs to another scenario, version, machine or data set, or
+        another process runs there.
+    """
+    folder = RunFolder(out)
+    if folder.finished:
+        return _published(folder)
+    with folder.reopen() as scenario:
+        if scenario is not None:
+            return _complete(folder, scenario, progress, tell or _say_nothing)
+        folder.publish()
+    return _published(folder)
+
+
+def _complete(folder: RunFolder, scenario: Scenario, progress: bool, tell: Callable[[str], None]) -> RunResult:
+    """Run from the newest checkpoint, or the beginning, to the end."""
+    run = Run(scenario, folder.work, progress=progress)
+    run.resume(tell)
+    run.accelerator.run()
+    tree = run.finish()
+    summary = summarise(tree, run.facts())
+    from bimu_hw.report.figures import draw_run
+
+    with folder.assemble() as place:
+        write_run(tree, place / RUN_FILE)
+        _write_json(place / "scenario.json", scenario.resolved())
+        _write_json(place / "summary.json", summary)
+        draw_run(tree, place)
+    folder.publish()
+    return RunResult(folder.out, summary, scenario)
+
+
+def _published(folder: RunFolder) -> RunResult:
+    return RunResult(folder.out, json.loads((folder.out / "summary.json").read_text(encoding="utf-8")))
+
+
+def _say_nothing(sentence: str) -> None:
+    pass
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
@@ -157,8 +185,8 @@ class Run:
     Parameters
     ----------
     scenario : Scenario
-    folder : Path
-        For temporary files of the record.
+    folder : Path, optional
+        For checkpoints and what the record keeps on disk; without one the run cannot be resumed.
     progress : bool
 
     Attributes
@@ -203,6 +231,7 @@ class Run:
         self.recorder = RunRecorder(
             [synapses.shape for synapses in self.chip.layers], self.chip.layers[0].storage, self.stream.n_tasks,
             COMPONENTS, s.record.per_query_limit, self.n_examples, s.record.state, folder=folder,
+            resumable=folder is not None,
         )  # fmt: skip
         spec = AcceleratorSpec(
             Arrivals(s.accelerator.arrivals, s.accelerator.rate or 0.0, s.seeds.data), s.accelerator.queue,
@@ -213,10 +242,57 @@ class Run:
         )
         n = self.stream.n_tasks
         self.accuracy = np.full((n, n), np.nan)
+        self.freezing = FreezingLog(self.chip.layers, n)
+        self._newest = s.evaluation.newest or (n if n <= _FEW_TASKS else 5)
         self._open_task = 0
         self._latency = LatencyHistogram()
         self._next_snapshot = 0
-        self._bar = tqdm(total=self.n_examples, unit=" examples", disable=not progress, mininterval=0.5, leave=False)
+        every = s.record.snapshots
+        n_snapshots = n if every == "task" else -(-self.n_examples // every) if every else 1
+        # One is always taken at the end.
+        self._snapshot_stride = -(-n_snapshots // (s.record.snapshot_limit - 1))
+        self._checkpoints: Checkpoints | None = None
+        if folder is not None:
+            self._checkpoints = Checkpoints(folder, self._identity(), s.record.checkpoint_interval)
+        self._progress = progress
+        self._shown = 0
+        self._bar: Any = None
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what this run is: it ends with the same bits as another only if all of it is equal."""
+        devices = (self.scenario.storage_card.model, self.scenario.sampler_card.model)
+        return {**self._provenance(), "source_digest": source_digest(model_module(name) for name in devices)}
+
+    def _provenance(self) -> dict[str, Any]:
+        data = self.stream.data
+        return {**provenance(self.scenario), "dataset": data.name, "dataset_sha256": data.sha256}
+
+    def state(self) -> dict[str, Any]:
+        """Return all that decides how the run goes on, for a checkpoint: numbers and arrays, not copied."""
+        return {
+            "accelerator": self.accelerator.state(), "recorder": self.recorder.state(),
+            "freezing": self.freezing.state(), "accuracy": self.accuracy, "latency": self._latency.counts,
+            "open_task": self._open_task, "next_snapshot": self._next_snapshot, "shown": self._shown,
+        }  # fmt: skip
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over the state of another run of the same scenario; raise `DamagedError` if its files are damaged."""
+        self.recorder.restore(state["recorder"])
+        self.accelerator.restore(state["accelerator"])
+        self.freezing.restore(state["freezing"])
+        self.accuracy, self._latency.counts = np.array(state["accuracy"]), np.array(state["latency"])
+        self._open_task, self._next_snapshot = state["open_task"], state["next_snapshot"]
+        self._shown = state["shown"]
+
+    def resume(self, tell: Callable[[str], None]) -> None:
+        """Go on from the newest checkpoint in the run's folder, if there is one; see `Checkpoints.restore`."""
+        if self._checkpoints is not None:
+            self._checkpoints.restore(self.restore, tell)
+
+    def between_jobs(self) -> None:
+        """Write a checkpoint if it is time."""
+        if self._checkpoints is not None:
+            self._checkpoints.offer(self.state)
 
     def example(self, index: int) -> tuple[Encoded, int, int, int]:
         """Return one example as the chip receives it, its true label, the oracle's answer and its task."""
@@ -233,8 +309,14 @@ class Run:
         task = int(self.stream.task_of(index))
         self._end_tasks_before(task)
         self._snapshot_if_due(index, tick, task)
-        if index >= self._bar.n:
-            self._bar.update(index + 1 - self._bar.n)
+        if self._bar is None:
+            self._bar = tqdm(
+                total=self.n_examples, initial=self._shown, unit=" examples", disable=not self._progress,
+                mininterval=0.5, leave=False,
+            )  # fmt: skip
+        # Inputs that were dropped count as done.
+        self._bar.update(index + 1 - self._shown)
+        self._shown = index + 1
 
     def answered(self, row: QueryRow) -> None:
         """Record a query when its prediction is ready."""
@@ -249,10 +331,11 @@ class Run:
         self.recorder.learned(row.number, row.label_tick, row.updated, row.pulses, row.energy)
 
     def _end_tasks_before(self, task: int) -> None:
-        """Evaluate the newest tasks at the end of every task before `task`."""
+        """Evaluate the newest tasks, and see what is frozen, at the end of every task before `task`."""
         while self._open_task < task:
-            newest = max(0, self._open_task + 1 - self.scenario.evaluation.newest)
-            self._evaluate(self._open_task, list(range(newest, self._open_task + 1)))
+            newest = max(0, self._open_task + 1 - self._newest)
+            self._evaluate(self._open_task, range(newest, self._open_task + 1))
+            self.freezing.end_task(self._open_task)
             self._open_task += 1
 
     def _snapshot_if_due(self, index: int, tick: int, task: int) -> None:
@@ -260,25 +343,33 @@ class Run:
         if index < self._next_snapshot:
             return
         self._snapshot(index, tick, task)
+        stride = self._snapshot_stride
         if every == "task":
-            last = task + 1 == self.stream.n_tasks
-            self._next_snapshot = self.n_examples if last else self.stream.task_start(task + 1)
+            due = (task // stride + 1) * stride
+            self._next_snapshot = self.stream.task_start(min(due, self.stream.n_tasks))
         else:
-            self._next_snapshot = (index // every + 1) * every if every else self.n_examples
+            self._next_snapshot = (index // (every * stride) + 1) * every * stride if every else self.n_examples
 
     def _snapshot(self, index: int, tick: int, task: int) -> None:
         if self.scenario.record.state:
             for k, synapses in enumerate(self.chip.layers):
                 self.recorder.snapshot(k, index, tick, task, synapses.snapshot(to_seconds(tick)))
 
-    def _evaluate(self, trained: int, tasks: list[int]) -> None:
-        """Measure the test accuracy of some tasks: no simulated time, no energy, noise of its own."""
+    def _evaluate(self, trained: int, tasks: Iterable[int]) -> None:
+        """Measure the test accuracy of some tasks: no simulated time, no energy, noise of its own.
+
+        At the end of a run that may take long, so it can be interrupted between two tasks; what is there is kept.
+        """
         options = self.scenario.evaluation
         affine = self.stream.affine("test")
         now = to_seconds(self.accelerator.duration_ticks)
         fresh = True
         event = _EVALUATION_EVENTS + (trained << 40)
         for task in tasks:
+            if not np.isnan(self.accuracy[trained, task]):
+                continue
+            if self.accelerator.ended:
+                self.between_jobs()
             codes, labels = self.stream.test_codes(task)
             n = min(options.examples or len(labels), len(labels))
             right = 0
@@ -299,9 +390,11 @@ class Run:
         tick = self.accelerator.duration_ticks
         last = self.stream.n_tasks - 1
         self._end_tasks_before(last)
-        self._evaluate(last, list(range(self.stream.n_tasks)))
+        self._evaluate(last, range(self.stream.n_tasks))
+        self.freezing.end_task(last)
         self._snapshot(self.n_examples, tick, last)
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
         a = self.accelerator
         use = ResourceUse(
             names=RESOURCES, events=[a.usage[r].events for r in RESOURCES],
@@ -309,8 +402,8 @@ class Run:
             event_count=a.event_count, duration_ticks=a.duration_ticks, queries_dropped=a.dropped,
         )  # fmt: skip
         return self.recorder.finish(
-            a.ledger.counts, a.ledger.array_joules, self.costs, use, self.accuracy,
-            {**provenance(self.scenario), "dataset": self.stream.data.name, "dataset_sha256": self.stream.data.sha256},
+            a.ledger.counts, a.ledger.array_joules, self.costs, use, self.accuracy, self.freezing.values,
+            self._provenance(),
         )
 
     def facts(self) -> dict[str, Any]:
@@ -326,28 +419,6 @@ class Run:
             "latency_s": {name: to_seconds(self._latency.quantile(q)) for name, q in (("p50", 0.5), ("p99", 0.99))},
             "assumed_energy_fraction": self.accelerator.ledger.assumed_share(self.costs, array_kind),
         }
-
-
-class LatencyHistogram:
-    """Latencies of any number of queries in bounded memory; quantiles are right to a thousandth."""
-
-    _PER_FACTOR = 1000.0  # bins per factor e
-
-    def __init__(self) -> None:
-        # The last bin holds e**44 ticks, some 150 days.
-        self._counts = np.zeros(44_000, np.int64)
-
-    def add(self, ticks: int) -> None:
-        """Count one latency."""
-        self._counts[min(round(math.log1p(ticks) * self._PER_FACTOR), len(self._counts) - 1)] += 1
-
-    def quantile(self, q: float) -> int:
-        """Return the latency in ticks that a fraction `q` of the queries does not exceed; 0 without queries."""
-        total = int(self._counts.sum())
-        if total == 0:
-            return 0
-        index = int(np.searchsorted(np.cumsum(self._counts), math.ceil(q * total)))
-        return round(math.expm1(index / self._PER_FACTOR))
 
 
 def build_chip(scenario: Scenario, n_in: int, n_classes: int) -> Chip:

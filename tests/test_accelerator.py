@@ -53,6 +53,9 @@ class Watcher:
         self.rows, self.late = [], []
         self.energy = {}
 
+    def between_jobs(self) -> None:
+        pass
+
     def before_query(self, index: int, tick: int) -> None:
         pass
 
@@ -65,7 +68,13 @@ class Watcher:
         self.energy[row.example] = self.energy[row.example] + row.energy
 
 
-def build(
+def build(n=200, **options):
+    accelerator, watcher = assemble(n, **options)
+    accelerator.run()
+    return accelerator, watcher
+
+
+def assemble(
     n=200, *, arrivals=None, queue=64, latency=0, policy=("always", {}), gating=False, gradient="hard",
     storage=None, sampler=None, policy_of_device="deterministic", parts=None, source=None,
 ):  # fmt: skip
@@ -85,7 +94,6 @@ def build(
         chip, plan, source or Stream(n), policy_from_spec(policy[0], **policy[1]), RULE,
         AcceleratorSpec(arrivals or Arrivals("back_to_back"), queue, latency, gating, gradient), costs, 1, watcher,
     )  # fmt: skip
-    accelerator.run()
     return accelerator, watcher
 
 

@@ -22,6 +22,7 @@ from bimu_hw.learning import (
     saturated_fraction,
     sign_flip_rate,
 )
+from bimu_hw.learning.metrics import dead_zone_fraction, rail_fraction
 
 NAN = math.nan
 # Rows: after training task i. Columns: accuracy on task j.
@@ -42,6 +43,27 @@ def test_accuracy_matrix_metrics_by_hand():
     assert last_k_average(R, 4) == mean_accuracy(R) == pytest.approx((0.50 + 0.70 + 0.88 + 0.93) / 4)
     assert backward_transfer(R) == pytest.approx(((0.50 - 0.90) + (0.70 - 0.92) + (0.88 - 0.94)) / 3)
     assert memory_rigidity_resilience(R) == pytest.approx(1.0 / (0.94 - 0.93 + 1e-5))
+
+
+def test_the_dead_zone_is_what_was_asked_for_and_never_sent():
+    #        below a level, one level, three levels down, one level that got a pulse
+    asked = np.array([0.4, 0.5, -1.5, 0.5])
+    pulses = np.array([0, 0, 0, 1])
+    assert dead_zone_fraction(asked, pulses, 0.5) == 0.5
+    assert dead_zone_fraction(asked, pulses, np.inf) == 0.0
+    assert dead_zone_fraction(asked, pulses * 0, 0.5) == 0.75
+    with pytest.raises(ScenarioError, match="equal shapes"):
+        dead_zone_fraction(asked, pulses[:2], 0.5)
+
+
+def test_the_rail_is_where_further_out_was_asked():
+    #        top and up, top and down, bottom and down, bottom and nothing, almost the top, inside
+    level = np.array([7.5, 7.5, -7.5, -7.5, 7.1, 6.9])
+    asked = np.array([0.1, -0.1, -2.0, 0.0, 1.0, 1.0])
+    assert rail_fraction(level, 7.5, asked) == pytest.approx(3 / 6)
+    assert rail_fraction(level, np.inf, asked) == 0.0
+    with pytest.raises(ScenarioError, match="equal shapes"):
+        rail_fraction(level, 7.5, asked[:2])
 
 
 def test_resilience_is_largest_when_the_newest_task_is_the_best():

@@ -90,7 +90,13 @@ def finish(recorder: RunRecorder, seed: int = 0, **provenance: Any) -> xr.DataTr
     counts = rng.integers(0, 1000, (len(PHASES), len(OPERATIONS)))
     use = ResourceUse(["tile", "adc"], [5, 6], [10, 20], [1, 8], event_count=33, duration_ticks=44, queries_dropped=1)
     accuracy = np.array([[0.9, np.nan], [0.8, 0.95]])
-    return recorder.finish(counts, rng.random(len(PHASES)), costs(), use, accuracy, {**PROVENANCE, **provenance})
+    n_layers = len(recorder._shapes)
+    freezing = {
+        v.name: rng.random((2, n_layers)) for v in VARIABLES if v.group == "/freezing" and not v.coord
+    }
+    return recorder.finish(
+        counts, rng.random(len(PHASES)), costs(), use, accuracy, freezing, {**PROVENANCE, **provenance}
+    )
 
 
 def build(
@@ -152,10 +158,10 @@ def test_opening_loads_nothing_but_the_axes(tmp_path: Path) -> None:
 
 def test_every_variable_says_what_it_is() -> None:
     registry = pint.UnitRegistry(cache_folder=None)
-    dims = {"snapshot", "query", "task", "trained_task", "wordline", "bitline", "device", "component", "operation",
-            "phase", "resource"}  # fmt: skip
+    dims = {"snapshot", "query", "task", "trained_task", "layer", "wordline", "bitline", "device", "component",
+            "operation", "phase", "resource"}  # fmt: skip
     found = variables(build())
-    assert len(found) == 20 + 2 * 12 + 3 + 13 + 7
+    assert len(found) == 20 + 2 * 12 + 3 + 10 + 13 + 7
     for name, var in found.items():
         assert set(var.dims) <= dims, name
         assert var.attrs["long_name"], name

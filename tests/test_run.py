@@ -12,7 +12,7 @@ import xarray as xr
 import bimu_hw
 from bimu_hw.cards import neutral_values, shipped_cards
 from bimu_hw.devices import get_model
-from bimu_hw.errors import RunError
+from bimu_hw.errors import DataError, RunError
 from bimu_hw.run import Run, run_scenario
 from bimu_hw.scenario import load_scenario
 
@@ -59,9 +59,10 @@ def test_recording_changes_nothing(reference, tmp_path):
     bare = run_short(tmp_path / "bare", "record.state=false")
     assert not [name for name in bare.children if name.startswith("layer_")]
     for name in bare.children:
-        xr.testing.assert_identical(
-            reference[name].to_dataset(inherit=False), bare[name].to_dataset(inherit=False)
-        )
+        a, b = (tree[name].to_dataset(inherit=False) for tree in (reference, bare))
+        # Requests are not added up where no state is recorded.
+        needs_requests = ["dead_zone_fraction", "rail_fraction"] if name == "freezing" else []
+        xr.testing.assert_identical(a.drop_vars(needs_requests), b.drop_vars(needs_requests))
     often = run_short(tmp_path / "often", "record.snapshots=50")
     assert_same(reference, often, groups=["queries", "tasks", "ledger", "resources"])
     for name in ("layer_0", "layer_1"):
@@ -121,15 +122,18 @@ def test_a_folder_with_a_run_is_refused_and_overwritten_on_request(tmp_path):
         run_scenario(scenario, tmp_path / "file", progress=False)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
-def test_a_run_that_is_stopped_leaves_nothing(tmp_path, monkeypatch, error):
-    def stop(self, index, tick):
-        if index > 10:
-            raise error
+def test_a_run_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    def fail(self, index, tick):
+        raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(Run, "before_query", stop)
-    with pytest.raises((KeyboardInterrupt, OSError)):
+    monkeypatch.setattr(Run, "before_query", fail)
+    with pytest.raises(ZeroDivisionError):
         run_scenario(load_scenario(QUICKSTART, SHORT), tmp_path / "deep" / "run", progress=False)
+    assert list(tmp_path.iterdir()) == []
+    empty = load_scenario(QUICKSTART, ("stream.dataset=fashion_mnist",))
+    monkeypatch.setenv("BIMU_DATA_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(DataError):
+        run_scenario(empty, tmp_path / "deep" / "run", progress=False)
     assert list(tmp_path.iterdir()) == []
 
 

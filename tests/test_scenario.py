@@ -323,6 +323,7 @@ WITHOUT_EFFECT = {
     "accelerator.rate": (["accelerator.arrivals=back_to_back", "accelerator.queue="], "1 kHz"),
     "accelerator.queue": (["accelerator.arrivals=back_to_back", "accelerator.rate="], "4"),
     "record.snapshots": (["record.state=false"], "100"),
+    "record.snapshot_limit": (["record.state=false"], "10"),
 }
 
 

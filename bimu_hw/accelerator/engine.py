@@ -1,4 +1,4 @@
-"""The accelerator as SimPy processes: arrivals, controller, label oracle.
+"""The accelerator in SimPy: the controller is a process, arrivals and labels are what it waits for.
 
 The controller serves one job at a time, updates before queries. A query's inference is computed at the moment its
 service starts, an update at the moment its own starts, so every computation sees the lam of that moment; the stages
@@ -6,13 +6,18 @@ that follow only take time. The one call that changes lam is in `Accelerator._le
 
 When the label is there at once, the update follows in the same service and uses the samples that the cells still
 hold; a later label means a new forward pass, on the lam of that moment with that query's noise.
+
+A SimPy process cannot be saved, but between two jobs of the controller nothing is under way except waiting, for the
+next arrival and for labels. `Accelerator.state` writes down what is awaited and when it is due, and `restore` waits for
+it anew. What is due at one tick happens in the order in which the waiting began, so that order is kept too.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,13 +27,14 @@ import simpy
 from bimu_hw.accelerator.arrivals import Arrivals
 from bimu_hw.accelerator.clock import to_seconds
 from bimu_hw.accelerator.plan import RESOURCES, Stage, WorkPlan
+from bimu_hw.accelerator.query import QueryRow, from_columns, to_columns
 from bimu_hw.crossbar.chip import Chip, Encoded, LearningRule
 from bimu_hw.crossbar.readout import Reads
 from bimu_hw.errors import ScheduleError
 from bimu_hw.kernels.network import query_uncertainty
 from bimu_hw.learning.policies import Evidence, LabelPolicy
 from bimu_hw.ledger import CostTable, Ledger, price
-from bimu_hw.operations import COMPONENTS, OPERATIONS, operation_index, phase_index
+from bimu_hw.operations import OPERATIONS, operation_index, phase_index
 from bimu_hw.random import Purpose, stream_key
 
 _TICKS_PER_NANOSECOND = 1000
@@ -48,6 +54,9 @@ class ExampleSource(Protocol):
 class Observer(Protocol):
     """Who watches a run. Watching changes nothing."""
 
+    def between_jobs(self) -> None:
+        """Be told that the controller is between two jobs, where `Accelerator.state` can be taken."""
+
     def before_query(self, index: int, tick: int) -> None:
         """Be told that a query is about to be served."""
 
@@ -60,28 +69,11 @@ class Observer(Protocol):
         """Be handed a query when it was learned; its energy is that of the update alone."""
 
 
-@dataclass
-class QueryRow:
-    """What is known of one query. Ticks are absolute, -1 where something never came; `label` is the true class."""
-
-    example: int
-    task: int
-    label: int
-    answer: int
-    arrival_tick: int
-    start_tick: int
-    finish_tick: int = -1
-    prediction: int = -1
-    asked: bool = False
-    label_tick: int = -1
-    updated: bool = False
-    disagreement: int = 0
-    aleatoric: float = 0.0
-    epistemic: float = 0.0
-    predictive: float = 0.0
-    pulses: int = 0
-    energy: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(COMPONENTS)))
-    number: int = -1
+#: Numbers of an `Accelerator` that go into its state as they are.
+_COUNTERS = (
+    "seen", "requested", "dropped", "learned", "event_count", "_next_index", "_task", "_biased_ticks", "_waits",
+    "_ended",
+)  # fmt: skip
 
 
 @dataclass
@@ -160,7 +152,12 @@ class Accelerator:
         self._env = simpy.Environment()
         self._queue: deque[tuple[int, int]] = deque()
         self._labelled: deque[tuple[QueryRow, Encoded]] = deque()
-        self._awaited = 0
+        # What is awaited, each with its place in the order of waiting and the tick it is due. All labels take equally
+        # long, so the first one asked for is the first to come.
+        self._awaited: deque[tuple[int, int, QueryRow, Encoded]] = deque()
+        self._arrival: tuple[int, int] | None = None
+        self._waits = 0
+        self._begun = self._ended = False
         self._next_index = 0
         self._task = 0
         self._wake: simpy.Event | None = None
@@ -172,11 +169,66 @@ class Accelerator:
 
     def run(self) -> None:
         """Run until every input is served or dropped and every label that was requested has been learned from."""
-        if self.spec.arrivals.kind != "back_to_back":
-            self._env.process(self._arrive())
-        controller = self._env.process(self._control())
-        self._env.run(until=controller)
-        self._finish()
+        if not self._begun and self.spec.arrivals.kind != "back_to_back":
+            self._await_arrival(0, self.spec.arrivals.gap(0))
+        self._begun = True
+        if not self._ended:
+            self._env.run(until=self._env.process(self._control()))
+            self._finish()
+            self._ended = True
+
+    def state(self) -> dict[str, Any]:
+        """Return all that decides how the run goes on: the chip's and the rule's state, the account, what is awaited.
+
+        To be called from `Observer.between_jobs` or after `run`. Values are numbers, texts, arrays (not copied), and
+        lists and dicts of these.
+        """
+        return {
+            **{name: getattr(self, name) for name in _COUNTERS},
+            "tick": self.duration_ticks,
+            "arrival": self._arrival,
+            "queue": [list(entry) for entry in self._queue],
+            "labelled": to_columns([row for row, _ in self._labelled]),
+            "awaited": to_columns([row for _, _, row, _ in self._awaited]),
+            "awaited_when": [[place, due] for place, due, _, _ in self._awaited],
+            "usage": {name: [usage.events, usage.busy_ticks] for name, usage in self.usage.items()},
+            "counts": self.ledger.counts,
+            "array_joules": self.ledger.array_joules,
+            "rule": self.rule.state(),
+            "synapses": {str(k): synapses.state_arrays() for k, synapses in enumerate(self.chip.layers)},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over the state of another accelerator of the same scenario; `run` then goes on where that one was."""
+        tick = state["tick"]
+        self._env = simpy.Environment(initial_time=tick)
+        self._begun = True
+        self._queue = deque((index, arrival) for index, arrival in state["queue"])
+        self._labelled = deque((row, self.source.example(row.example)[0]) for row in from_columns(state["labelled"]))
+        waits: list[tuple[int, int, QueryRow | None]] = [
+            (place, due, row)
+            for (place, due), row in zip(state["awaited_when"], from_columns(state["awaited"]), strict=True)
+        ]
+        if state["arrival"] is not None:
+            waits.append((*state["arrival"], None))
+        for _, due, row in sorted(waits, key=lambda wait: wait[0]):
+            if row is None:
+                self._await_arrival(state["_next_index"], due - tick)
+            else:
+                self._await_label(row, self.source.example(row.example)[0], due - tick)
+        for name in _COUNTERS:
+            setattr(self, name, state[name])
+        self.usage = {name: Usage(*state["usage"][name]) for name in RESOURCES}
+        self.ledger.counts[...] = state["counts"]
+        self.ledger.array_joules[...] = state["array_joules"]
+        self.rule.restore(state["rule"])
+        for k, synapses in enumerate(self.chip.layers):
+            synapses.restore(state["synapses"][str(k)])
+
+    @property
+    def ended(self) -> bool:
+        """Whether `run` has come to its end."""
+        return self._ended
 
     @property
     def duration_ticks(self) -> int:
@@ -186,23 +238,36 @@ class Accelerator:
     def _price(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         return price(counts, np.zeros(()), self.costs.joules)
 
-    def _arrive(self) -> Generator[simpy.Event, Any, None]:
-        """Bring the inputs; drop those that find the queue full."""
-        for index in range(self.source.n_examples):
-            yield self._env.timeout(self.spec.arrivals.gap(index))
-            self.event_count += 1
-            self._next_index = index + 1
-            if len(self._queue) >= self.spec.queue:
-                self.dropped += 1
-            else:
-                self._queue.append((index, int(self._env.now)))
-            self._ring()
+    def _wait(self, ticks: int, then: Callable[[simpy.Event], None]) -> tuple[int, int]:
+        """Let something happen after some ticks; return its place in the order of waiting and the tick it is due."""
+        self._env.timeout(ticks).callbacks.append(then)
+        self._waits += 1
+        return self._waits, self.duration_ticks + ticks
 
-    def _bring_label(self, row: QueryRow, encoded: Encoded) -> Generator[simpy.Event, Any, None]:
-        """Bring one label after the oracle's latency."""
-        yield self._env.timeout(self.spec.label_latency)
+    def _await_arrival(self, index: int, ticks: int) -> None:
+        self._arrival = self._wait(ticks, partial(self._arrive, index))
+
+    def _arrive(self, index: int, event: simpy.Event) -> None:
+        """Bring an input, or drop it if it finds the queue full, and wait for the next one."""
         self.event_count += 1
-        row.label_tick = int(self._env.now)
+        self._next_index = index + 1
+        if len(self._queue) >= self.spec.queue:
+            self.dropped += 1
+        else:
+            self._queue.append((index, self.duration_ticks))
+        self._ring()
+        self._arrival = None
+        if self._next_index < self.source.n_examples:
+            self._await_arrival(self._next_index, self.spec.arrivals.gap(self._next_index))
+
+    def _await_label(self, row: QueryRow, encoded: Encoded, ticks: int) -> None:
+        self._awaited.append((*self._wait(ticks, self._bring_label), row, encoded))
+
+    def _bring_label(self, event: simpy.Event) -> None:
+        """Bring the label that was asked for first."""
+        self.event_count += 1
+        _, due, row, encoded = self._awaited.popleft()
+        row.label_tick = due
         self._labelled.append((row, encoded))
         self._ring()
 
@@ -215,9 +280,9 @@ class Accelerator:
         back_to_back = self.spec.arrivals.kind == "back_to_back"
         n = self.source.n_examples
         while True:
+            self.observer.between_jobs()
             if self._labelled:
                 row, encoded = self._labelled.popleft()
-                self._awaited -= 1
                 yield from self._learn(row, encoded, held=False)
             elif self._queue:
                 yield from self._query(*self._queue.popleft())
@@ -263,8 +328,7 @@ class Accelerator:
             row.label_tick = row.finish_tick
             yield from self._learn(row, encoded, held=True)
         else:
-            self._awaited += 1
-            self._env.process(self._bring_label(row, encoded))
+            self._await_label(row, encoded, self.spec.label_latency)
 
     def _learn(self, row: QueryRow, encoded: Encoded, held: bool) -> Generator[simpy.Event, Any, None]:
         """Learn one labelled query: the only place where lam changes."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,12 @@ class LearningRule(Protocol):
         self, layer: int, part: slice, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray
     ) -> None:
         """Write the asked change of lam for a part of a layer's cells."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep of the rule: arrays and numbers by name."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state from `state`."""
 
 
 @dataclass(frozen=True, eq=False)

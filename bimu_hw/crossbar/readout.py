@@ -18,8 +18,8 @@ from bimu_hw.cards import read_conductances
 from bimu_hw.crossbar.circuit import TileCircuit
 from bimu_hw.crossbar.circuit_held import HeldReads
 from bimu_hw.crossbar.encoding import EXACT_STEP, Converter, FloatArray
-from bimu_hw.crossbar.layout import TileLayout
 from bimu_hw.crossbar.keys import event_key
+from bimu_hw.crossbar.layout import TileLayout
 from bimu_hw.crossbar.synapses import Seeds, SynapseArray
 from bimu_hw.crossbar.workers import Workers
 from bimu_hw.kernels.bits import fill_normal

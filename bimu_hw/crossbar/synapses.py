@@ -272,6 +272,25 @@ class SynapseArray:
             self.residue[:] = np.rint((levels - target) / register) * register
         self._refresh(self._all, 0.0)
 
+    def state_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what a checkpoint must keep of this layer, by name; not copied."""
+        return {
+            "lam": self.lam, "residue": self.residue, "requested": self.requested,
+            "time": np.array([self._time, self._aged]),
+            "trap": self.nonidealities.trap, "flicker": self.nonidealities.flicker,
+            **{f"storage.{name}": array for name, array in self.state._asdict().items()},
+            **{f"sampler.{name}": array for name, array in self.sampler_state._asdict().items()},
+        }  # fmt: skip
+
+    def restore(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        """Take over the state that another array of the same spec and seeds had."""
+        self.requested = np.array(arrays["requested"])
+        self._time, self._aged = (float(second) for second in arrays["time"])
+        for name, mine in self.state_arrays().items():
+            mine[...] = arrays[name]
+        self._mean_ready = False
+        self.version += 1
+
     def _refresh(self, cells: npt.NDArray[np.int32], now: float) -> None:
         self.storage.peek(self.state, cells, self.params, self.grid, now, self.lam)
         scale_levels(cells, np.float32(self.grid.step), self.lam)

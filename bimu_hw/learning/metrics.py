@@ -5,7 +5,8 @@ training on task `i`, and NaN where it was not evaluated. A number that would ne
 rather than averaged over what happens to be there; only `mean_accuracy` skips NaN, and says so.
 
 Algorithmic freezing is read from the natural parameter: P(w = +1) = sigma(2 lam), E[w] = tanh(lam) and
-Var[w] = sech^2(lam). How a device freezes is another matter, and not measured here.
+Var[w] = sech^2(lam). A device freezes in ways of its own: requests too small for a pulse (dead zone), and a state that
+can go no further (rail).
 
 Source, unless a function names another: Cottart, Ballet, Bonnet, Querlioz, ICML 2026, arXiv:2605.30198.
 """
@@ -91,6 +92,54 @@ def sign_flip_rate(lam_before: npt.ArrayLike, lam_after: npt.ArrayLike) -> float
         raise ScenarioError(f"sign_flip_rate: got shapes {before.shape} and {after.shape}; expected equal shapes.")
     _need_some("sign_flip_rate, lam_before", before)
     return float(np.mean(np.sign(before) * np.sign(after) < 0))
+
+
+def dead_zone_fraction(asked: npt.ArrayLike, n_pulses: npt.ArrayLike, step: float) -> float:
+    """Return the fraction of synapses of which at least one level was asked and to which not one pulse was sent.
+
+    Parameters
+    ----------
+    asked : array_like
+        Sum of the changes of lam asked for over a window of examples, signs kept.
+    n_pulses : array_like of int
+        Pulses sent in the same window, same shape.
+    step : float
+        One level, in units of lam; infinite for a continuous element, which has no dead zone.
+
+    Raises
+    ------
+    ScenarioError
+        If the two shapes differ or there is no synapse.
+    """
+    total, pulses = as_floats(asked), np.asarray(n_pulses)
+    if total.shape != pulses.shape:
+        raise ScenarioError(f"dead_zone_fraction: got shapes {total.shape} and {pulses.shape}; expected equal shapes.")
+    _need_some("dead_zone_fraction, asked", total)
+    return float(np.mean((np.abs(total) >= step) & (pulses == 0)))
+
+
+def rail_fraction(level: npt.ArrayLike, level_max: float, asked: npt.ArrayLike) -> float:
+    """Return the fraction of synapses at their first or last level of which a step further out was asked.
+
+    Parameters
+    ----------
+    level : array_like
+        Centred levels; one within half a step of the outermost counts as there.
+    level_max : float
+        The last level; infinite for a continuous element.
+    asked : array_like
+        Sum of the changes of lam asked for over a window of examples, same shape.
+
+    Raises
+    ------
+    ScenarioError
+        If the two shapes differ or there is no synapse.
+    """
+    at, total = as_floats(level), as_floats(asked)
+    if at.shape != total.shape:
+        raise ScenarioError(f"rail_fraction: got shapes {at.shape} and {total.shape}; expected equal shapes.")
+    _need_some("rail_fraction, level", at)
+    return float(np.mean((np.abs(at) >= level_max - 0.5) & (np.sign(at) * np.sign(total) > 0)))
 
 
 def last_k_average(accuracy: npt.ArrayLike, k: int) -> float:

@@ -51,6 +51,13 @@ class Bimu:
     def end_task(self, lams: list[FloatArray]) -> None:
         """Do nothing: BiMU needs no task boundaries."""
 
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep of the rule: nothing."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state from `state`."""
+
 
 @dataclass
 class BayesBinn:
@@ -92,6 +99,14 @@ class BayesBinn:
     def end_task(self, lams: list[FloatArray]) -> None:
         """Take the present lam as the prior of the next task."""
         self.lam_prior = [lam.copy() for lam in lams]
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep of the rule: the priors, float32[cell] by layer; not copied."""
+        return {str(layer): prior for layer, prior in enumerate(self.lam_prior)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state from `state`."""
+        self.lam_prior = [np.array(state[str(layer)], np.float32) for layer in range(len(state))]
 
 
 Rule = Bimu | BayesBinn

@@ -10,15 +10,15 @@ import signal
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.errors import RunError, SchemaError, did_you_mean
+from bimu_hw.errors import DamagedError, RunError, SchemaError, did_you_mean
 from bimu_hw.record.schema import Var, validate
 
 if TYPE_CHECKING:
@@ -26,14 +26,55 @@ if TYPE_CHECKING:
 
 
 class Spool:
-    """Snapshots of one layer, each variable in a nameless file as one growing array ``[snapshot, ...]``."""
+    """Snapshots of one layer, each variable in a file of its own as one growing array ``[snapshot, ...]``.
 
-    def __init__(self, variables: dict[str, Var], shape: tuple[int, int, int], folder: str | Path | None) -> None:
+    Parameters
+    ----------
+    variables : dict of str to Var
+    shape : tuple of int
+        (wordline, bitline, device).
+    folder : str or Path or None
+        Where the files live; None: where the system keeps temporary ones.
+    name : str
+        Names the files, which outlive the process, so that a run can be resumed. Empty: they have no names, and vanish
+        with the process.
+    """
+
+    def __init__(
+        self, variables: dict[str, Var], shape: tuple[int, int, int], folder: str | Path | None, name: str = ""
+    ) -> None:
         self.variables = variables
         self._sizes = dict(zip(("wordline", "bitline", "device"), shape, strict=True))
         self._folder = folder
-        self._n = 0
+        self._name = name
+        self._n = self._n_durable = 0
         self._files: dict[str, io.FileIO] = {}
+
+    def state(self) -> int:
+        """Return the number of snapshots, all of which are on the disk when this returns."""
+        if self._n > self._n_durable:
+            for file in self._files.values():
+                os.fsync(file.fileno())
+            self._n_durable = self._n
+        return self._n
+
+    def restore(self, n: int) -> None:
+        """Go on behind the first `n` snapshots that a run of the same name left, and forget the others.
+
+        Raises
+        ------
+        DamagedError
+            If there are fewer.
+        """
+        for name, var in self.variables.items() if n else ():
+            path = self._path(name)
+            size = n * self._nbytes(var)
+            if not path.is_file() or path.stat().st_size < size:
+                raise DamagedError(f"{path}: is missing, or shorter than the checkpoint says.")
+            file = self._files[name] = self._keep(io.FileIO(path, "r+"))
+            file.truncate(size)
+            file.seek(size)
+        self._n = self._n_durable = n
 
     def append(self, values: Mapping[str, Any], where: str) -> None:
         """Write one snapshot behind the others; see `bimu_hw.record.writer.RunRecorder.snapshot`."""
@@ -47,16 +88,26 @@ class Spool:
         try:
             for name, array in arrays.items():
                 if name not in self._files:
-                    self._files[name] = self._new_file()
+                    self._files[name] = self._new_file(name)
                 _write_all(self._files[name].write, array.data)
         except OSError as error:
             raise RunError(_disk_sentence(self._folder or tempfile.gettempdir(), error)) from error
         self._n += 1
 
-    def _new_file(self) -> io.FileIO:
-        file = tempfile.TemporaryFile(buffering=0, dir=self._folder)
+    def _path(self, variable: str) -> Path:
+        return Path(self._folder or ".") / f"{self._name}.{variable}"
+
+    def _new_file(self, variable: str) -> io.FileIO:
+        if self._name:
+            return self._keep(io.FileIO(self._path(variable), "w+"))
+        return self._keep(tempfile.TemporaryFile(buffering=0, dir=self._folder))  # type: ignore[arg-type]
+
+    def _keep(self, file: io.FileIO) -> io.FileIO:
         weakref.finalize(self, file.close)
-        return file  # type: ignore[return-value]
+        return file
+
+    def _nbytes(self, var: Var) -> int:
+        return int(np.prod(self._shape(var))) * np.dtype(var.dtype).itemsize
 
     def _shape(self, var: Var) -> tuple[int, ...]:
         return tuple(self._sizes[d] for d in var.dims if d != "snapshot")
@@ -113,7 +164,30 @@ def write_run(tree: xr.DataTree, path: str | Path) -> None:
                 raise file.error
             os.fsync(file.fileno())
         os.replace(part, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise RunError(_disk_sentence(path, error)) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_durably(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a file that appears under its name when it is complete and on the disk, or not at all.
+
+    Raises
+    ------
+    RunError
+        If the disk is full or the file cannot be written.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with open(part, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        sync_folder(path.parent)
     except OSError as error:
         raise RunError(_disk_sentence(path, error)) from error
     finally:
@@ -184,7 +258,7 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name itself durable, where the system lets a folder be opened."""
     if os.name != "posix":
         return

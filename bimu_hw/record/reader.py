@@ -30,7 +30,8 @@ def open_run(path: str | Path) -> xr.DataTree:
     Returns
     -------
     xarray.DataTree
-        Groups ``queries``, ``layer_0`` and so on, ``tasks``, ``ledger``, ``resources``; provenance in ``attrs``.
+        Groups ``queries``, ``layer_0`` and so on, ``tasks``, ``freezing``, ``ledger``, ``resources``; provenance in
+        ``attrs``.
         The file stays open until ``.close()`` or the end of a ``with`` block.
 
     Raises

@@ -110,8 +110,9 @@ ROOT_ATTRS = (
     Attr("numba_version", "str", "version of Numba"),
 )
 
-_Q, _L, _T, _A, _R = "/queries", "/layer", "/tasks", "/ledger", "/resources"
+_Q, _L, _T, _F, _A, _R = "/queries", "/layer", "/tasks", "/freezing", "/ledger", "/resources"
 _QUERY, _SNAPSHOT, _CELL = ("query",), ("snapshot",), ("snapshot", "wordline", "bitline")
+_TASK_LAYER = ("task", "layer")
 
 VARIABLES = (
     Var("component", _Q, ("component",), "str", "", "component of the hardware", coord=True),
@@ -153,6 +154,19 @@ VARIABLES = (
     Var("accuracy", _T, ("trained_task", "task"), "float64", "1",
         "fraction of test examples classified correctly, NaN where not evaluated"),
 
+    Var("task", _F, ("task",), "int64", "1", "task at whose end the synapses are looked at", coord=True),
+    Var("layer", _F, ("layer",), "int64", "1", "index of the layer", coord=True),
+    Var("plasticity", _F, _TASK_LAYER, "float64", "1", "mean variance of the binary weight, sech(lam)**2"),
+    Var("entropy", _F, _TASK_LAYER, "float64", "bit", "mean entropy of the binary weight"),
+    Var("saturated_fraction", _F, _TASK_LAYER, "float64", "1", "synapses with |lam| above 2.5"),
+    Var("sign_flip_rate", _F, _TASK_LAYER, "float64", "1", "synapses whose mean weight changed sign during the task"),
+    Var("dead_zone_fraction", _F, _TASK_LAYER, "float64", "1",
+        "synapses of which at least one level was asked during the task, in sum, and to which no pulse was sent"),
+    Var("rail_fraction", _F, _TASK_LAYER, "float64", "1",
+        "synapses at their first or last level of which a step further out was asked during the task, in sum"),
+    Var("worn_out_fraction", _F, _TASK_LAYER, "float64", "1", "synapses with a worn-out device"),
+    Var("stuck_fraction", _F, _TASK_LAYER, "float64", "1", "synapses with a stuck device"),
+
     Var("phase", _A, ("phase",), "str", "", "what the energy was spent for", coord=True),
     Var("operation", _A, ("operation",), "str", "", "counted operation, as component.name", coord=True),
     Var("component", _A, ("component",), "str", "", "component of the hardware", coord=True),
@@ -179,7 +193,7 @@ VARIABLES = (
 
 
 def group_variables(group: str) -> dict[str, Var]:
-    """Return the variables of ``/queries``, ``/layer``, ``/tasks``, ``/ledger`` or ``/resources``, by name."""
+    """Return the variables of ``/queries``, ``/layer``, ``/tasks`` and so on, by name."""
     return {v.name: v for v in VARIABLES if v.group == group}
 
 
@@ -305,7 +319,7 @@ def validate(tree: xr.DataTree) -> None:
     expected = {
         "queries": query_variables(int(tree.attrs["queries_per_row"])),
         **{f"layer_{k}": group_variables(_L) for k in range(n_layers)},
-        **{group[1:]: group_variables(group) for group in (_T, _A, _R)},
+        **{group[1:]: group_variables(group) for group in (_T, _F, _A, _R)},
     }
     for name in tree.children:
         if name not in expected:
@@ -351,6 +365,8 @@ _NOTES = (
     "Above record.per_query_limit queries, a row of /queries stands for the queries_per_row consecutive queries whose "
     "sum, mean, first or last value the column aggregate names; variables without one are then left out.",
     "A storage model's own recorded state joins /layer_k under its name, a sampling model's with the prefix sampler_.",
+    "The fractions dead_zone_fraction and rail_fraction are NaN in a run that records no state, where requests are not "
+    "added up.",
     "Text has no units.",
 )
 

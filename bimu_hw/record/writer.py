@@ -74,8 +74,8 @@ class RunRecorder:
     """Collects queries and snapshots of one run; peeks, never changes anything.
 
     Memory holds at most `per_query_limit` rows of queries: with more queries than that expected, a row stands for a
-    block of consecutive ones. Snapshots go to nameless temporary files, so they cost disk, not memory, and a killed run
-    leaves nothing behind.
+    block of consecutive ones. Snapshots go to files, so they cost disk, not memory: to nameless temporary ones, of
+    which a killed run leaves nothing behind, or to named ones, so that it can be resumed.
 
     Parameters
     ----------
@@ -95,7 +95,9 @@ class RunRecorder:
     sampler_model : SamplerModel, optional
         Its recorded state joins the snapshots as ``sampler_<name>``.
     folder : Path, optional
-        Where the temporary files live: the run's folder, so that they use the disk the user chose.
+        Where the files of the snapshots live: the run's folder, so that they use the disk the user chose.
+    resumable : bool
+        Whether these files have names; needed by `state` and `restore`.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class RunRecorder:
         *,
         sampler_model: SamplerModel | None = None,
         folder: str | Path | None = None,
+        resumable: bool = False,
     ) -> None:
         self.record_state = record_state
         self.queries_per_row = max(1, -(-n_expected_queries // max(1, per_query_limit)))
@@ -124,7 +127,39 @@ class RunRecorder:
         self._open: list[Any] = []
         n_devices = storage_model.n_devices
         variables = layer_variables(storage_model, sampler_model) if record_state else {}
-        self._snapshots = [Spool(variables, (*shape, n_devices), folder) for shape in self._shapes if record_state]
+        self._snapshots = [
+            Spool(variables, (*shape, n_devices), folder, f"layer_{k}" if resumable else "")
+            for k, shape in enumerate(self._shapes)
+            if record_state
+        ]
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep: the rows so far (not copied), and how many snapshots are on the disk."""
+        n = self._filled()
+        return {
+            "n_queries": self.n_queries, "open": [np.asarray(value).item() for value in self._open],
+            "rows": self._rows[:n], "late": self._late[:n], "energy": self._energy[:n],
+            "snapshots": [spool.state() for spool in self._snapshots],
+        }  # fmt: skip
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over the state of another recorder with the same arguments, and the files of its snapshots.
+
+        Raises
+        ------
+        DamagedError
+            If a file holds fewer snapshots than the state says.
+        """
+        for spool, n_snapshots in zip(self._snapshots, state["snapshots"], strict=True):
+            spool.restore(n_snapshots)
+        n = len(state["rows"])
+        while len(self._rows) < n:
+            self._grow()
+        self.n_queries, self._open = state["n_queries"], list(state["open"])
+        self._rows[:n], self._late[:n], self._energy[:n] = state["rows"], state["late"], state["energy"]
+
+    def _filled(self) -> int:
+        return -(-self.n_queries // self.queries_per_row)
 
     def query(
         self,
@@ -257,6 +292,7 @@ class RunRecorder:
         cost_table: CostTable,
         resources: ResourceUse,
         accuracy: npt.NDArray[np.float64],
+        freezing: Mapping[str, npt.NDArray[np.float64]],
         provenance: Mapping[str, Any],
     ) -> xr.DataTree:
         """Build the record; states stay on disk until they are used.
@@ -269,6 +305,8 @@ class RunRecorder:
         resources : ResourceUse
         accuracy : float64[trained_task, task]
             Fractions, NaN where not evaluated.
+        freezing : mapping of str to float64[task, layer]
+            The variables of ``/freezing``.
         provenance : mapping
             Attributes of the root; see `bimu_hw.record.schema.ROOT_ATTRS`.
 
@@ -287,6 +325,7 @@ class RunRecorder:
         tasks = np.arange(self._n_tasks)
         values = {
             "/tasks": {"accuracy": accuracy, "task": tasks, "trained_task": tasks},
+            "/freezing": {**freezing, "task": tasks, "layer": np.arange(len(self._shapes))},
             "/ledger": _ledger(ledger_counts, array_joules, cost_table),
             "/resources": {
                 "resource": list(resources.names), "events": resources.events, "busy_ticks": resources.busy_ticks,
@@ -303,7 +342,7 @@ class RunRecorder:
         return xr.DataTree.from_dict(groups)
 
     def _queries(self) -> dict[str, Any]:
-        n = -(-self.n_queries // self.queries_per_row)
+        n = self._filled()
         if self.n_queries % self.queries_per_row:
             self._rows[n - 1] = tuple(self._open)
         rows, late = self._rows[:n], self._late[:n]

@@ -10,6 +10,7 @@ from bimu_hw.learning.metrics import (
     backward_transfer,
     last_k_average,
     mean_accuracy,
+    memory_rigidity_resilience,
     newest_task_accuracy,
     saturated_fraction,
 )
@@ -62,9 +63,11 @@ def summarise(tree: xr.DataTree, facts: dict[str, Any]) -> dict[str, Any]:
         "queries_dropped": int(resources["queries_dropped"]),
         "accuracy": mean_accuracy(accuracy),
         "accuracy_last_k": last_k_average(accuracy, min(5, len(accuracy))),
+        **{f"accuracy_last_{k}": _last_k(accuracy, k) for k in (20, 100)},
         "accuracy_newest_task": newest_task_accuracy(accuracy),
         "accuracy_online": float(queries["correct"].sum()) / n if n else np.nan,
         "backward_transfer": backward_transfer(accuracy),
+        "memory_rigidity_resilience": memory_rigidity_resilience(accuracy),
         "labels_requested_fraction": float(queries["asked"].sum()) / n if n else np.nan,
         "updates": updates,
         "energy_per_query_J": {
@@ -84,6 +87,11 @@ def summarise(tree: xr.DataTree, facts: dict[str, Any]) -> dict[str, Any]:
         "scenario_hash": attrs["scenario_hash"],
     }
     return summary
+
+
+def _last_k(accuracy: np.ndarray, k: int) -> float:
+    """Return the mean accuracy on the newest `k` tasks; NaN where there are fewer."""
+    return last_k_average(accuracy, k) if k <= len(accuracy) else np.nan
 
 
 def _freezing(tree: xr.DataTree) -> dict[str, Any]:

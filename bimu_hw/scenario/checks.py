@@ -126,9 +126,11 @@ CONDITIONS = (
         )
         for key, idle in (("rate", None), ("queue", 1))
     ),
-    Condition(
-        "record", "snapshots", lambda file, n_levels: file.record.state,
-        "record.state = false leaves the states out",
+    *(
+        Condition(
+            "record", key, lambda file, n_levels: file.record.state, "record.state = false leaves the states out",
+        )
+        for key in ("snapshots", "snapshot_limit")
     ),
 )  # fmt: skip
 

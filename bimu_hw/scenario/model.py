@@ -31,6 +31,7 @@ class Scenario(ScenarioFile):
     Made by `load_scenario` or `make_scenario`, which check it. All quantities are SI.
     """
 
+    _given: dict[str, Any] = PrivateAttr()
     _name: str = PrivateAttr()
     _folder: Path = PrivateAttr()
     _cards: LoadedCards = PrivateAttr()
@@ -39,6 +40,11 @@ class Scenario(ScenarioFile):
     def name(self) -> str:
         """The file's name without its ending."""
         return self._name
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The tables as given, with overrides and seed: `make_scenario` makes the same scenario of them."""
+        return self._given
 
     @property
     def folder(self) -> Path:
@@ -88,6 +94,8 @@ class Scenario(ScenarioFile):
         every value of the three cards.
         """
         content = self.model_dump(mode="json")
+        # How often a run is saved has no effect on it.
+        del content["record"]["checkpoint_interval"]
         del content["device"]["storage_params"], content["device"]["sampler_params"], content["components"]["params"]
         for table, key in idle_keys(self, self.n_levels):
             content[table].pop(key, None)
@@ -174,13 +182,15 @@ def _make(
     except ValidationError as error:
         raise explain(error, source, ScenarioFile) from None
     cards = load_cards(file, folder, source)
-    return assemble(check_and_fill(file, cards, folder, source), cards, folder, name)
+    return assemble(check_and_fill(file, cards, folder, source), cards, folder, name, content)
 
 
-def assemble(filled: ScenarioFile, cards: LoadedCards, folder: Path, name: str) -> Scenario:
-    """Return the scenario of a file that `check_and_fill` has been through."""
+def assemble(
+    filled: ScenarioFile, cards: LoadedCards, folder: Path, name: str, given: dict[str, Any]
+) -> Scenario:
+    """Return the scenario of a file that `check_and_fill` has been through; `given` are its tables before that."""
     scenario = Scenario.model_construct(filled.model_fields_set, **dict(filled))
-    scenario._name, scenario._folder, scenario._cards = name, folder, cards
+    scenario._given, scenario._name, scenario._folder, scenario._cards = given, name, folder, cards
     return scenario
 
 

@@ -19,6 +19,7 @@ from bimu_hw import __version__
 from bimu_hw.cards import COMPONENT_COSTS, Card, Fact, device_specs, load_card, load_component_card
 from bimu_hw.devices import ParamSpec, SamplerModel, StorageModel, get_model
 from bimu_hw.errors import BimuError, RunError, SchemaError, UnitError
+from bimu_hw.nonidealities import SPECS
 from bimu_hw.record import RUN_FILE, open_run
 from bimu_hw.scenario.cards import LoadedCards
 from bimu_hw.scenario.checks import check_and_fill
@@ -176,20 +177,24 @@ def _card(
             raise RunError(f"model {recorded['model']!r} {what} {name!r}")
         # Infinity is a text in the record, because JSON has none.
         values[part] = {name: float(value) for name, value in recorded[part].items()}
-    known = _known_card(recorded, named, load, folder, {**values["params"], **values["costs"]}, {**params, **costs})
+    stated = {name: float(value) for name, value in recorded.get("nonidealities", {}).items()}
+    for name in sorted(set(stated) - set(SPECS)):
+        raise RunError(f"the storage element no longer has a nonideality {name!r}")
+    everything = {**values["params"], **values["costs"], **stated}
+    known = _known_card(recorded, named, load, folder, everything, {**params, **costs, **SPECS})
     if known is not None:
         return known
-    facts = {
-        part: {
-            name: Fact(values[part][name], spec.unit, "assumed", why="as the run recorded it",
-                       low=values[part][name], high=values[part][name])
-            for name, spec in specs.items()
+
+    def facts(part: Mapping[str, float], specs: Specs) -> dict[str, Fact]:
+        return {
+            name: Fact(value, specs[name].unit, "assumed", why="as the run recorded it", low=value, high=value)
+            for name, value in part.items()
         }
-        for part, specs in (("params", params), ("costs", costs))
-    }  # fmt: skip
+
     return RecordedCard(
         recorded["name"], recorded["model"], f"{recorded['name']}, as the run recorded it", "", "record of a run",
-        facts["params"], facts["costs"], {}, recorded_digest=recorded["digest"],
+        facts(values["params"], params), facts(values["costs"], costs), {}, facts(stated, SPECS),
+        recorded_digest=recorded["digest"],
     )  # fmt: skip
 
 
@@ -200,10 +205,10 @@ def _known_card(
     """Return the card that the name still leads to, with its facts, if it is the recorded one; else None."""
     try:
         card = load(named, folder)
-        facts = {**card.params, **card.costs}
+        facts = card.facts
         if (card.name, card.model) != (recorded["name"], recorded["model"]):
             return None
-        changed = {name: value for name, value in values.items() if facts[name].value != value}
+        changed = {name: value for name, value in values.items() if name not in facts or facts[name].value != value}
         card = card.with_values(changed, specs, "record")
     except BimuError:
         return None
@@ -216,7 +221,7 @@ def _build(content: Mapping[str, Any], cards: LoadedCards, folder: Path, name: s
         file = ScenarioFile.model_validate(tables)
     except ValidationError as error:
         raise explain(error, source, ScenarioFile) from None
-    return assemble(check_and_fill(file, cards, folder, source), cards, folder, name)
+    return assemble(check_and_fill(file, cards, folder, source), cards, folder, name, tables)
 
 
 def _as_written(table: str, value: Any) -> Any:

@@ -283,8 +283,8 @@ class Evaluation(Table):
     """Test images per task; 0 for all."""
     networks: Literal["shared", "per_query"] = "shared"
     """Whether S networks are drawn once per evaluation or afresh for every image."""
-    newest: Count = 5
-    """How many of the newest tasks are evaluated after each task."""
+    newest: Count | None = None
+    """How many of the newest tasks are evaluated after each task; omitted: all up to 20 tasks, 5 of a longer stream."""
 
 
 class Record(Table):
@@ -296,6 +296,10 @@ class Record(Table):
     """Number of queries above which they are recorded in blocks."""
     state: bool = True
     """Whether the state of every cell is recorded."""
+    snapshot_limit: Annotated[int, Field(ge=2)] = 100
+    """Most recorded states; where more are due, only every second, third and so on is taken."""
+    checkpoint_interval: Duration = Field(default="30 s", validate_default=True)
+    """Least time, of the clock on the wall, between two checkpoints that an interrupted run resumes from."""
 
 
 class Run(Table):
