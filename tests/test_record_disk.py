@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,3 +43,32 @@ def test_no_garbage_is_collected_inside_hdf5(enabled, full, tmp_path, monkeypatc
         (gc.enable if was else gc.disable)()
     assert len(seen) > 3
     assert not any(seen)
+
+
+def test_after_a_failed_write_the_file_still_reads_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a plain array of bytes: HDF5 crashes on anything else than it wrote."""
+    rng = np.random.default_rng(3)
+    with disk._DiskFile(tmp_path / "part", "w+") as file:
+        monkeypatch.setattr(disk._DiskFile, "_BLOCK", 97)
+        twin = bytearray()
+
+        def write(start: int, data: bytes) -> None:
+            file.seek(start)
+            assert file.write(data) == len(data)
+            twin.extend(bytes(max(0, start + len(data) - len(twin))))
+            twin[start : start + len(data)] = data
+
+        def fail(*_: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        for step in range(400):
+            write(int(rng.integers(3000)), rng.bytes(int(rng.integers(1, 400))))
+            if step == 150:
+                monkeypatch.setattr(disk, "_write_all", fail)
+            start, wanted = int(rng.integers(3500)), bytearray(int(rng.integers(1, 500)))
+            file.seek(start)
+            n = file.readinto(wanted)
+            assert bytes(wanted[:n]) == bytes(twin[start : start + len(wanted)])
+            assert file.tell() == start + n
+            assert file.seek(0, 2) == len(twin)
+        assert file.error is not None and file.error.errno == errno.ENOSPC

@@ -195,29 +195,78 @@ def write_durably(path: str | Path, write: Callable[[BinaryIO], object]) -> None
 
 
 class _DiskFile(io.FileIO):
-    """A file that keeps its first write error to itself and swallows what follows.
+    """A file that keeps its first write error to itself and goes on in memory.
 
-    HDF5 cannot close a file whose last writes fail, and then crashes the interpreter (h5py/h5py#914). So it is told
-    that all is well, closes in peace, and the error is raised afterwards.
+    HDF5 cannot close a file whose last writes fail, and then crashes the interpreter (h5py/h5py#914); nor does it
+    survive reading back something else than it wrote. So from the first error on, what it writes is kept in blocks
+    that lie over the file, it closes in peace, and the error is raised afterwards.
     """
 
     error: OSError | None = None
+    _BLOCK = 1 << 16
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._blocks: dict[int, bytearray] = {}
+        self._size = 0
 
     def write(self, data: Any, /) -> int:
-        view = memoryview(data).cast("B")
+        view, start = memoryview(data).cast("B"), self.tell()
         if self.error is None:
             try:
                 _write_all(super().write, view)
+                return len(view)
             except OSError as error:
+                self._size = max(super().seek(0, os.SEEK_END), start)
                 self.error = error
+        for block, inside, part in self._pieces(start, view):
+            self._block(block)[inside : inside + len(part)] = part
+        self._size = max(self._size, start + len(view))
+        super().seek(start + len(view))
         return len(view)
 
+    def readinto(self, buffer: Any, /) -> int:
+        if self.error is None:
+            return super().readinto(buffer)
+        start = self.tell()
+        view = memoryview(buffer).cast("B")[: max(0, self._size - start)]
+        for block, inside, part in self._pieces(start, view):
+            part[:] = self._block(block)[inside : inside + len(part)]
+        super().seek(start + len(view))
+        return len(view)
+
+    def _pieces(self, start: int, view: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+        """Cut a stretch of bytes at the borders of blocks: number of the block, place in it, bytes."""
+        done = 0
+        while done < len(view):
+            block, inside = divmod(start + done, self._BLOCK)
+            length = min(self._BLOCK - inside, len(view) - done)
+            yield block, inside, view[done : done + length]
+            done += length
+
+    def _block(self, number: int) -> bytearray:
+        """Return a block as it lies over the file, first filled with what the file holds there."""
+        if number not in self._blocks:
+            super().seek(number * self._BLOCK)
+            held = super().read(self._BLOCK)
+            self._blocks[number] = bytearray(held) + bytearray(self._BLOCK - len(held))
+        return self._blocks[number]
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if self.error is not None and whence == os.SEEK_END:
+            return super().seek(self._size + offset)
+        return super().seek(offset, whence)
+
     def truncate(self, size: int | None = None, /) -> int:
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self.error = self.error or error
-            return size or 0
+        size = self.tell() if size is None else size
+        if self.error is None:
+            try:
+                return super().truncate(size)
+            except OSError as error:
+                self._size = super().seek(0, os.SEEK_END)
+                self.error = error
+        self._size = size
+        return size
 
 
 def _write_all(write: Any, data: memoryview) -> None:
