@@ -69,6 +69,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from bimu_hw.errors import DeviceModelError, did_you_mean
+from bimu_hw.kernels import aligned_zeros
 
 ENTRY_POINT_GROUP = "bimu_hw.device_models"
 
@@ -212,6 +213,11 @@ class StorageModel:
         Parameters that make ``read`` random; while all of them are neutral one read serves until the next pulse.
     advance, disturb : callable or None
         What time and what looking does to the state; None: nothing.
+    exact : str or None
+        Optional, for speed: the float32 variable that is a cell's level, if on a continuous grid ``pulse`` does nothing
+        but add the counts to it and count the pulses as `device_models.nonidealities.add_pulses` does, and ``peek``
+        returns it. The framework may then do both itself, in the pass that works out the request. The conformance suite
+        compares the bits.
     """
 
     name: str
@@ -232,6 +238,7 @@ class StorageModel:
     noisy_reads: tuple[str, ...] = ("read_noise",)
     advance: Callable[..., None] | None = None
     disturb: Callable[..., None] | None = None
+    exact: str | None = None
     costs: tuple[ParamSpec, ...] = STORAGE_COSTS
     role: Literal["storage"] = "storage"
 
@@ -291,7 +298,7 @@ def new_state(model: DeviceModel, n_cells: int) -> Any:
     """Allocate the state of `n_cells` cells as zeros: the model's NamedTuple of arrays."""
     n_devices = getattr(model, "n_devices", 1)
     arrays = {
-        v.name: np.zeros((n_cells, n_devices) if v.per_device else n_cells, np.dtype(v.dtype)) for v in model.variables
+        v.name: aligned_zeros((n_cells, n_devices) if v.per_device else n_cells, v.dtype) for v in model.variables
     }
     return model.state(**arrays)
 

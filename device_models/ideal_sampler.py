@@ -12,7 +12,7 @@ import numpy as np
 
 from bimu_hw.devices import SamplerModel, StateVar
 from bimu_hw.kernels import inline, jit
-from bimu_hw.kernels.bits import cell_bits, fold, key_halves
+from bimu_hw.kernels.bits import WEYL, cell_bits, fold, half_turn, key_halves, scramble
 from bimu_hw.kernels.elementary import exp32
 
 _F = np.float32
@@ -47,11 +47,21 @@ def bernoulli_threshold(lam, n_bits):
 
 @inline
 def draw_look(threshold, key, out):
-    """Write one weight per cell (int8, +1 or -1) from the keyed bits of this look."""
+    """Write one weight per cell (int8, +1 or -1) from the bits of this look (`bimu_hw.kernels.bits.look_bits`)."""
     low, high = key_halves(key)
-    for c in range(threshold.size):
-        k = _I(cell_bits(low, high, _U32(c)) >> _U32(9))
+    n = threshold.size
+    half = (n + 1) // 2
+    weyl = _U32(low * WEYL)
+    for c in range(n - half):
+        word = scramble(weyl, high)
+        weyl = _U32(weyl + WEYL)
+        k = _I(word >> _U32(9))
         out[c] = np.int8(1) if k >= threshold[c] else np.int8(-1)
+        k = _I(half_turn(word) >> _U32(9))
+        out[half + c] = np.int8(1) if k >= threshold[half + c] else np.int8(-1)
+    if n % 2:
+        k = _I(cell_bits(low, high, _U32(half - 1)) >> _U32(9))
+        out[half - 1] = np.int8(1) if k >= threshold[half - 1] else np.int8(-1)
 
 
 @jit

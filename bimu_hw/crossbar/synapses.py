@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,13 @@ from bimu_hw.cards import Card
 from bimu_hw.crossbar.encoding import EXACT_STEP, level_grid
 from bimu_hw.devices import ROOM_TEMPERATURE, SamplerModel, Site, StorageModel, get_model, new_state
 from bimu_hw.errors import ScenarioError
-from bimu_hw.kernels import jit
+from bimu_hw.kernels import aligned_zeros, jit
 from bimu_hw.kernels.bits import fill_normal, fill_uniform, fold
-from bimu_hw.kernels.elementary import fill_tanh
+from bimu_hw.kernels.elementary import fill_tanh_sech2, update_tanh_sech2
 from bimu_hw.kernels.programming import (
+    DETERMINISTIC,
+    RESIDUE,
+    STOCHASTIC,
     accumulate,
     accumulate_residue,
     round_deterministic,
@@ -33,7 +36,7 @@ from bimu_hw.random import Purpose, stream_key
 
 FloatArray = npt.NDArray[np.float32]
 
-POLICIES = ("deterministic", "stochastic", "residue")
+POLICIES = {"deterministic": DETERMINISTIC, "stochastic": STOCHASTIC, "residue": RESIDUE}
 
 
 @jit
@@ -44,6 +47,9 @@ def _fold(key, word):
 def event_key(base: np.uint64, event: int) -> np.uint64:
     """Return `stream_key(seed, purpose, layer, event)` from the key of the stream without the event."""
     return np.uint64(_fold(base, np.uint64(event)))
+
+
+_NO_TOTAL, _NO_LEVEL, _NO_COUNT = np.zeros(0), np.zeros(0, np.float32), np.zeros(0, np.int32)
 
 
 @lru_cache(maxsize=8)
@@ -104,6 +110,20 @@ class Programming:
     tiles: npt.NDArray[np.int64]
 
 
+class UpdatePlan(NamedTuple):
+    """What an update in one pass works on (`bimu_hw.kernels.update.update_layer`)."""
+
+    policy: int
+    scales: tuple[np.float32, np.float32, np.float32, np.float32]
+    key: np.uint64
+    residue: FloatArray
+    requested: npt.NDArray[np.float64]
+    level: FloatArray
+    pulse_count: npt.NDArray[np.int32]
+    tanh: FloatArray
+    sech2: FloatArray
+
+
 class SynapseArray:
     """All synapses of one layer.
 
@@ -159,22 +179,24 @@ class SynapseArray:
         self.params: Any = storage.params(*(spec.storage.params[s.name].value for s in storage.specs))
         self.sampler_params: Any = sampler.params(*(spec.sampler.params[s.name].value for s in sampler.specs))
         self.state = new_state(storage, n)
-        self.sampler_state = new_state(sampler, n)
+        self._sampler_state = new_state(sampler, n)
+        # The second at which the sampling elements should have taken over the lam of all cells; None: they have.
+        self._bias_due: float | None = None
         bits = spec.residue_bits
         self._register_step = 2.0**-bits if bits and self.grid.quantum == 1.0 else EXACT_STEP
         self._noisy = any(getattr(self.params, p, 0.0) != 0.0 for p in storage.noisy_reads)
 
         nothing = np.zeros(0, np.float32)
-        self.lam = np.zeros(n, np.float32)
+        self.lam = aligned_zeros(n)
         self.residue = np.zeros(n, np.float32) if spec.policy == "residue" else nothing
         self.keep_requests = False
         self.requested = np.zeros(0)
-        self._mean = nothing
-        self._mean_ready = False
+        self._tanh = self._sech2 = nothing
+        self._shape_ready = False
         self._seen = np.zeros(n, np.float32) if self._noisy else nothing
         self._cells = np.zeros(n, np.int32)
         self._counts = np.zeros(n, np.float32)
-        self._all = _all_cells(n)
+        self.all_cells = _all_cells(n)
         # Evaluation works on a copy of a sampling state that the next query would otherwise see.
         self._copies = self._noisy or bool(sampler.remembers)
         self._probe_state: Any = None
@@ -196,7 +218,7 @@ class SynapseArray:
             self.state, self.params, self.grid, stream_key(seeds.fabrication, Purpose.FABRICATE_STORAGE, layer)
         )
         sampler.fabricate(
-            self.sampler_state, self.sampler_params, self.site,
+            self._sampler_state, self.sampler_params, self.site,
             stream_key(seeds.fabrication, Purpose.FABRICATE_SAMPLER, layer),
         )  # fmt: skip
         self.value_middle, self.value_gain = self._read_values(seeds)
@@ -257,24 +279,53 @@ class SynapseArray:
         if self.spec.policy == "residue":
             register = np.float32(self._register_step)
             self.residue[:] = np.rint((levels - target) / register) * register
-        self._refresh(self._all, 0.0)
+        self._refresh(self.all_cells, 0.0)
 
     def _refresh(self, cells: npt.NDArray[np.int32], now: float) -> None:
         self.storage.peek(self.state, cells, self.params, self.grid, now, self.lam)
         scale_levels(cells, np.float32(self.grid.step), self.lam)
+        if self._shape_ready:
+            # tanh and sech**2 of a few changed cells follow at once, of many when somebody asks.
+            self._shape_ready = 8 * cells.size < self.lam.size
+            if self._shape_ready:
+                update_tanh_sech2(cells, self.lam, self._tanh, self._sech2)
+        self.have_moved(cells, now)
+
+    def have_moved(self, cells: npt.NDArray[np.int32], now: float) -> None:
+        """Be told that lam of the listed cells is another one, to which tanh and sech**2 were brought up already.
+
+        The sampling elements take it over: some cells at once, all of them when a sampling element is next looked at,
+        for on a stream of updates there may be several until then. Elements that evolve never wait.
+        """
         if not self._noisy:
-            self.sampler.bias(self.sampler_state, self.lam, cells, self.sampler_params, self.site, now)
-        self._mean_ready = False
+            if self.sampler.advance is None and (cells.size == self.lam.size or self._bias_due is not None):
+                self._bias_due = now
+            else:
+                self.sampler.bias(self._sampler_state, self.lam, cells, self.sampler_params, self.site, now)
         self.version += 1
 
+    @property
+    def sampler_state(self) -> Any:
+        """The state of the sampling elements, under the bias of the present lam."""
+        if self._bias_due is not None:
+            self.sampler.bias(
+                self._sampler_state, self.lam, self.all_cells, self.sampler_params, self.site, self._bias_due
+            )
+            self._bias_due = None
+        return self._sampler_state
+
+    def shape_arrays(self) -> tuple[FloatArray, FloatArray]:
+        """Return tanh lam and sech**2 lam, float32[cell]; computed when asked for after a change."""
+        if not self._shape_ready:
+            if not self._tanh.size:
+                self._tanh, self._sech2 = aligned_zeros(self.lam.size), aligned_zeros(self.lam.size)
+            fill_tanh_sech2(self.lam, self._tanh, self._sech2)
+            self._shape_ready = True
+        return self._tanh, self._sech2
+
     def mean_weight(self) -> FloatArray:
-        """Return tanh lam, float32[wordline, bitline]; computed when asked for after a change."""
-        if not self._mean_ready:
-            if not self._mean.size:
-                self._mean = np.empty_like(self.lam)
-            fill_tanh(self.lam, self._mean)
-            self._mean_ready = True
-        return self._mean.reshape(self.shape)
+        """Return tanh lam, float32[wordline, bitline]."""
+        return self.shape_arrays()[0].reshape(self.shape)
 
     def advance(self, event: int, now: float) -> None:
         """Let the devices evolve until `now`; nothing happens if they are there already.
@@ -301,7 +352,7 @@ class SynapseArray:
             )
         if self.storage.advance is not None:
             self.storage.advance(self.state, self.params, self.grid, event_key(key, 0), since, now)
-            self._refresh(self._all, now)
+            self._refresh(self.all_cells, now)
 
     def read(self, event: int, now: float, sample: int = 0, probe: bool = False) -> None:
         """Let the sampling elements take over the stored parameter.
@@ -329,8 +380,8 @@ class SynapseArray:
             if self.reads_per_sample:
                 key = event_key(key, sample)
             self.storage.read(self.state, self.params, self.grid, key, now, self._seen)
-            scale_levels(self._all, np.float32(self.grid.step), self._seen)
-            self.sampler.bias(state, self._seen, self._all, self.sampler_params, self.site, now)
+            scale_levels(self.all_cells, np.float32(self.grid.step), self._seen)
+            self.sampler.bias(state, self._seen, self.all_cells, self.sampler_params, self.site, now)
 
     @property
     def reads_per_sample(self) -> bool:
@@ -386,7 +437,7 @@ class SynapseArray:
         for word in (int(np.float64(now).view(np.uint64)), *words):
             key = event_key(key, word)
         self.storage.disturb(self.state, self.params, self.grid, key, n_looks, now)
-        self._refresh(self._all, now)
+        self._refresh(self.all_cells, now)
 
     def program_request(
         self, request: FloatArray, event: int, now: float, tile_wordlines: int, tile_bitlines: int, write_columns: int
@@ -419,15 +470,52 @@ class SynapseArray:
             n = round_stochastic(request, inverse_step, quantum, event_key(self._key_rounding, event), *lists)
         else:
             n = accumulate_residue(request, inverse_step, quantum, f(self._register_step), self.residue, *lists)
-        cells, counts = (self._cells[:n], self._counts[:n]) if n < request.size else (self._all, request)
-        self.storage.pulse(self.state, cells, counts, self.params, grid, event_key(self._key_pulse, event), now)
+        cells, counts = (self._cells[:n], self._counts[:n]) if n < request.size else (self.all_cells, request)
+        self.send(cells, counts, event, now)
+        return self.operations(cells, counts, tile_wordlines, tile_bitlines, write_columns)
+
+    def send(
+        self, cells: npt.NDArray[np.int32], counts: FloatArray, event: int, now: float
+    ) -> None:
+        """Send pulses to the listed cells and read off what became of lam."""
+        self.storage.pulse(self.state, cells, counts, self.params, self.grid, event_key(self._key_pulse, event), now)
         self._refresh(cells, now)
+
+    def operations(
+        self, cells: npt.NDArray[np.int32], counts: FloatArray, tile_wordlines: int, tile_bitlines: int,
+        write_columns: int,
+    ) -> Programming:  # fmt: skip
+        """Count what sending this list takes."""
         n_tiles = -(-self.shape[0] // tile_wordlines) * -(-self.shape[1] // tile_bitlines)
         tiles = np.empty((n_tiles, 3), np.int64)
         up, down = write_operations(
-            cells, counts, grid.quantum == 1.0, self.shape[1], tile_wordlines, tile_bitlines, write_columns, tiles
+            cells, counts, self.grid.quantum == 1.0, self.shape[1], tile_wordlines, tile_bitlines, write_columns, tiles
         )
         return Programming(up, down, tiles)
+
+    def plan_update(self, event: int, now: float) -> UpdatePlan:
+        """Bring the devices to `now` and return what an update in one pass works on.
+
+        What is asked of an exact continuous element is sent in the same pass, after which `have_moved` is due; the
+        counts for any other are handed to `send`.
+        """
+        self.advance(event, now)
+        if self.keep_requests and not self.requested.size:
+            self.requested = np.zeros(self.lam.size)
+        f, grid = np.float32, self.grid
+        name = self.storage.exact if grid.quantum != 1.0 else None
+        tanh, sech2 = self.shape_arrays()
+        return UpdatePlan(
+            POLICIES[self.spec.policy],
+            (f(1.0 / grid.step), f(grid.quantum), f(self._register_step), f(grid.level_max)),
+            event_key(self._key_rounding, event),
+            self.residue,
+            self.requested if self.keep_requests else _NO_TOTAL,
+            getattr(self.state, name) if name else _NO_LEVEL,
+            self.state.pulse_count if name else _NO_COUNT,
+            tanh,
+            sech2,
+        )
 
     def snapshot(self, now: float) -> dict[str, npt.NDArray[np.generic]]:
         """Return what a record keeps of this layer; changes nothing.
@@ -442,7 +530,7 @@ class SynapseArray:
             [wordline, bitline].
         """
         level = np.zeros(self.lam.size, np.float32)
-        self.storage.peek(self.state, self._all, self.params, self.grid, now, level)
+        self.storage.peek(self.state, self.all_cells, self.params, self.grid, now, level)
         offset = self.grid.level_max if self.grid.quantum == 1.0 else 0.0
         n_devices = self.storage.n_devices
         conductance = np.zeros((self.lam.size, n_devices), np.float32)

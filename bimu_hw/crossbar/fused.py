@@ -1,0 +1,138 @@
+"""A layer's work in few passes: relaxed products, gradients and updates by blocks of word lines.
+
+The kernels cut a layer into blocks that stay in the first-level cache (`bimu_hw.kernels.blocks`). Here are the buffers
+they need and the calls, shared out among threads by whole blocks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bimu_hw.crossbar.encoding import FloatArray
+from bimu_hw.crossbar.synapses import Programming, SynapseArray
+from bimu_hw.crossbar.workers import Workers
+from bimu_hw.kernels import aligned_zeros
+from bimu_hw.kernels.blocks import block_rows, count_chunks, count_pairs
+from bimu_hw.kernels.gradient import gradient, gradient_is_zero
+from bimu_hw.kernels.relaxed import relaxed_backward, relaxed_finish, relaxed_product
+from bimu_hw.kernels.rules import Coefficients
+from bimu_hw.kernels.update import list_counts, update_layer
+
+
+class BlockedLayer:
+    """One layer's blocks and work space.
+
+    Parameters
+    ----------
+    synapses : SynapseArray
+    n_sample : int
+    workers : Workers
+
+    Attributes
+    ----------
+    x : float32[1 or sample, wordline]
+        Inputs of the last pass.
+    delta : float32[sample, bitline]
+        Gradient of each sample's loss with respect to the products.
+    """
+
+    def __init__(self, synapses: SynapseArray, n_sample: int, workers: Workers) -> None:
+        self.synapses = synapses
+        self._workers = workers
+        self._n_in, n_out = synapses.shape
+        self._n_out, self._n_sample = n_out, n_sample
+        self.rows = block_rows(n_out)
+        self.n_blocks = 2 * count_pairs(self._n_in, self.rows)
+        self._n_chunks = count_chunks(self._n_in, self.rows)
+        self._weights = np.zeros((0, 0, 0), np.float32)
+        self._busy = np.zeros(self.n_blocks, np.int32)
+        self._counts = aligned_zeros(synapses.lam.size)
+        self._cells = np.zeros(0, np.int32)
+        self._listed = np.zeros(0, np.float32)
+
+    def _prepare(self) -> None:
+        cells = self.rows * self._n_out
+        self._weights = aligned_zeros((self.n_blocks, self._n_sample, cells))
+        self._partial = aligned_zeros((self._n_chunks, self._n_sample, self._n_out))
+        self._work = [aligned_zeros((2 + self._n_sample, cells)) for _ in range(self._workers.threads)]
+        self._words = [aligned_zeros((2, cells), np.uint32) for _ in range(self._workers.threads)]
+
+    def forward(
+        self, x: FloatArray, key: np.uint64, normal: FloatArray, inverse_deviation: FloatArray, activation: int,
+        h: FloatArray,
+    ) -> None:  # fmt: skip
+        """Draw relaxed weights, multiply, normalise and activate (`relaxed_finish`)."""
+        if not self._weights.size:
+            self._prepare()
+        mean = self.synapses.mean_weight().reshape(-1)
+
+        def part(first: int, last: int, number: int) -> None:
+            relaxed_product(
+                x, mean, key, self.rows, first, last, self._work[number], self._words[number], self._weights, self._partial
+            )
+
+        self._workers.split_numbered(self._n_chunks, part)
+        relaxed_finish(self._partial, normal, inverse_deviation, activation, h)
+
+    def backward(self, delta: FloatArray, normal_below: FloatArray, activation: int, delta_below: FloatArray) -> None:
+        """Take the gradient to the layer below through the weights of the last forward pass."""
+        relaxed_backward(delta, self._weights, self.rows, normal_below, activation, delta_below)
+
+    def gradient(self, x: FloatArray, delta: FloatArray, relaxed: bool, epsilon: float, out: FloatArray) -> bool:
+        """Write the gradient, float32[cell]; return whether all of it is exactly zero."""
+        found: list[bool] = []
+
+        def part(first: int, last: int) -> None:
+            found.append(
+                gradient(x, delta, self._weights, relaxed, np.float32(epsilon), self.rows, first, last, out)
+            )
+
+        self._workers.split(self.n_blocks, part)
+        return not any(found)
+
+    def gradient_is_zero(self, x: FloatArray, delta: FloatArray, relaxed: bool, epsilon: float) -> bool:
+        """Return whether the whole gradient is exactly zero, without keeping it."""
+        return bool(gradient_is_zero(x, delta, self._weights, relaxed, np.float32(epsilon), self.rows, self.n_blocks))
+
+    def update(
+        self, x: FloatArray, delta: FloatArray, relaxed: bool, epsilon: float, rule: Coefficients, event: int, now: float,
+        tile: tuple[int, int, int],
+    ) -> Programming:  # fmt: skip
+        """Work out what the rule asks of each cell, and program it: the same bits as in several passes.
+
+        `tile` is (tile_wordlines, tile_bitlines, write_columns).
+        """
+        synapses = self.synapses
+        plan = synapses.plan_update(event, now)
+        tallies: list[tuple[int, int]] = []
+
+        def part(first: int, last: int) -> None:
+            tallies.append(
+                update_layer(
+                    x, delta, self._weights, relaxed, np.float32(epsilon), rule.rule, rule.coefficient, rule.lam_prior,
+                    plan.policy, plan.scales, plan.key, plan.residue, plan.requested, self.rows, first, last, plan.level,
+                    plan.pulse_count, synapses.lam, plan.tanh, plan.sech2, self._counts, self._busy,
+                )
+            )  # fmt: skip
+
+        self._workers.split(self.n_blocks, part)
+        exact = plan.level.size > 0
+        some, up = sum(t[0] for t in tallies), sum(t[1] for t in tallies)
+        if some < self._counts.size:
+            cells, counts = self._list(some, exact)
+        else:
+            cells, counts = synapses.all_cells, self._counts
+        if exact:
+            synapses.have_moved(cells, now)
+        else:
+            synapses.send(cells, counts, event, now)
+        done = synapses.operations(cells, counts, *tile)
+        return Programming(up, some - up, done.tiles) if exact else done
+
+    def _list(self, some: int, exact: bool) -> tuple[npt.NDArray[np.int32], FloatArray]:
+        """List the cells that get pulses, and their counts."""
+        if not self._cells.size:
+            self._cells, self._listed = np.zeros(self._counts.size, np.int32), np.zeros_like(self._counts)
+        list_counts(self._counts, self._busy, self.rows, self._n_in, exact, self._cells, self._listed)
+        return self._cells[:some], self._listed[:some]

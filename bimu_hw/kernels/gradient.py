@@ -1,0 +1,162 @@
+"""The gradient of a layer, averaged over the samples, block of word lines by block.
+
+Relaxed: mean over samples of x_i delta_j (1 - w**2 + epsilon), the gradient with respect to lam for epsilon = 0. Hard:
+mean over samples of x_i delta_j, the gradient with respect to the sampled weight.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bimu_hw.kernels import inline, jit
+from bimu_hw.kernels.blocks import block_range, spread_rows
+
+_F = np.float32
+
+
+@inline
+def spread_delta(delta, rows, out):
+    """Write delta / n_sample to every word line of a block, float32[sample, block cell], and their sum behind it.
+
+    Parameters
+    ----------
+    delta : float32[sample, bitline]
+    out : float32[sample + 1, block cell]
+    """
+    n_sample, n_out = delta.shape
+    scale = _F(1.0) / _F(n_sample)
+    out[n_sample] = _F(0.0)
+    for s in range(n_sample):
+        for r in range(rows):
+            row = out[s, r * n_out : (r + 1) * n_out]
+            for j in range(n_out):
+                row[j] = delta[s, j] * scale
+        for c in range(rows * n_out):
+            out[n_sample, c] += out[s, c]
+
+
+@inline
+def _add_one(d, w, base, out):
+    for c in range(out.size):
+        out[c] += d[c] * (base - w[c] * w[c])
+
+
+@inline
+def _add_two(d, w, d_next, w_next, base, out):
+    for c in range(out.size):
+        out[c] += d[c] * (base - w[c] * w[c]) + d_next[c] * (base - w_next[c] * w_next[c])
+
+
+@inline
+def _multiply(x, d, out):
+    for c in range(out.size):
+        out[c] = x[c] * d[c]
+
+
+@inline
+def _add_product(x, d, out):
+    for c in range(out.size):
+        out[c] += x[c] * d[c]
+
+
+@inline
+def gradient_block(x, n_out, spread, weights, block, relaxed, epsilon, work, out):
+    """Write the gradient of one block of word lines.
+
+    Parameters
+    ----------
+    x : float32[1 or sample, block wordline]
+    n_out : int
+    spread : float32[sample + 1, block cell]
+        From `spread_delta`.
+    weights : float32[block, sample, block cell]
+        As left by `relaxed_product`; not looked at if hard.
+    block : int
+    relaxed : bool
+    epsilon : float32
+    work : float32[2, block cell]
+    out : float32[cell]
+        Of this block.
+    """
+    n_sample = spread.shape[0] - 1
+    base = _F(1.0) + epsilon
+    if x.shape[0] == 1:
+        # The input is the same for all samples: it goes in at the end.
+        spread_rows(x[0], n_out, work[0])
+        if relaxed:
+            w = weights[block]
+            out[:] = _F(0.0)
+            # Two samples per pass: half the loads and stores of the sum.
+            for s in range(0, n_sample - 1, 2):
+                _add_two(spread[s], w[s], spread[s + 1], w[s + 1], base, out)
+            if n_sample % 2:
+                _add_one(spread[n_sample - 1], w[n_sample - 1], base, out)
+            _multiply(work[0], out, out)
+        else:
+            _multiply(work[0], spread[n_sample], out)
+        return
+    out[:] = _F(0.0)
+    for s in range(n_sample):
+        spread_rows(x[s], n_out, work[0])
+        if relaxed:
+            _multiply(work[0], spread[s], work[1])
+            _add_one(work[1], weights[block, s], base, out)
+        else:
+            _add_product(work[0], spread[s], out)
+
+
+@jit
+def gradient(x, delta, weights, relaxed, epsilon, rows, first, last, out):
+    """Write the gradient of the blocks `first` to `last` - 1.
+
+    Parameters
+    ----------
+    x : float32[1 or sample, wordline]
+        Inputs; one row is shared by all samples.
+    delta : float32[sample, bitline]
+        Gradient of the sample's loss with respect to the layer's products.
+    weights : float32[block, sample, block cell]
+        As left by `relaxed_product`.
+    relaxed : bool
+    epsilon : float32
+        0 for BiMU, 1e-7 for BayesBiNN (Meng, Bachmann, Khan, ICML 2020).
+    rows : int
+        Word lines per block.
+    first, last : int
+    out : float32[cell]
+        *Mutates* `out`.
+
+    Returns
+    -------
+    bool
+        Whether any of it is not zero.
+    """
+    n_sample, n_out = delta.shape
+    spread = np.empty((n_sample + 1, rows * n_out), np.float32)
+    work = np.empty((2, rows * n_out), np.float32)
+    spread_delta(delta, rows, spread)
+    found = False
+    for block in range(first, last):
+        i, end = block_range(block, rows, x.shape[1])
+        part = out[i * n_out : end * n_out]
+        gradient_block(x[:, i:end], n_out, spread, weights, block, relaxed, epsilon, work, part)
+        for c in range(part.size):
+            found |= part[c] != _F(0.0)
+    return found
+
+
+@jit
+def gradient_is_zero(x, delta, weights, relaxed, epsilon, rows, n_blocks):
+    """Return whether the whole gradient of a layer is exactly zero; as a rule the first block says no."""
+    n_sample, n_out = delta.shape
+    spread = np.empty((n_sample + 1, rows * n_out), np.float32)
+    work = np.empty((3, rows * n_out), np.float32)
+    spread_delta(delta, rows, spread)
+    for block in range(n_blocks):
+        i, end = block_range(block, rows, x.shape[1])
+        part = work[2, : (end - i) * n_out]
+        gradient_block(x[:, i:end], n_out, spread, weights, block, relaxed, epsilon, work[:2], part)
+        for c in range(part.size):
+            if part[c] != _F(0.0):
+                return False
+    return True
