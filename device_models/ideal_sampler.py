@@ -49,19 +49,22 @@ def bernoulli_threshold(lam, n_bits):
 def draw_look(threshold, key, out):
     """Write one weight per cell (int8, +1 or -1) from the bits of this look (`bimu_hw.kernels.bits.look_bits`)."""
     low, high = key_halves(key)
-    n = threshold.size
-    half = (n + 1) // 2
-    weyl = _U32(low * WEYL)
-    for c in range(n - half):
-        word = scramble(weyl, high)
+    half = (threshold.size + 1) // 2
+    pairs = threshold.size - half
+    _draw_pairs(_U32(low * WEYL), high, threshold[:pairs], threshold[half:], out[:pairs], out[half:])
+    if pairs < half:
+        k = _I(cell_bits(low, high, _U32(pairs)) >> _U32(9))
+        out[pairs] = np.int8(1) if k >= threshold[pairs] else np.int8(-1)
+
+
+@inline
+def _draw_pairs(weyl, key_high, threshold, threshold_upper, out, out_upper):
+    for c in range(out.size):
+        word = scramble(weyl, key_high)
         weyl = _U32(weyl + WEYL)
-        k = _I(word >> _U32(9))
+        k, k_upper = _I(word >> _U32(9)), _I(half_turn(word) >> _U32(9))
         out[c] = np.int8(1) if k >= threshold[c] else np.int8(-1)
-        k = _I(half_turn(word) >> _U32(9))
-        out[half + c] = np.int8(1) if k >= threshold[half + c] else np.int8(-1)
-    if n % 2:
-        k = _I(cell_bits(low, high, _U32(half - 1)) >> _U32(9))
-        out[half - 1] = np.int8(1) if k >= threshold[half - 1] else np.int8(-1)
+        out_upper[c] = np.int8(1) if k_upper >= threshold_upper[c] else np.int8(-1)
 
 
 @jit

@@ -33,6 +33,8 @@ from bimu_hw.kernels.network import (
 )
 from bimu_hw.random import Purpose, stream_key
 
+_ONE_PLANE = np.ones(1, np.float32)
+
 ACTIVATIONS = {"reverse_binary_gate": REVERSE_BINARY_GATE, "sign": SIGN}
 
 
@@ -381,7 +383,7 @@ class Chip:
         last = len(self._layers) - 1
         for k, layer in enumerate(self._layers):
             layer.x = x
-            layer.planes, layer.plane_weight = hidden_planes(x, signed=False, analog=True)
+            layer.planes, layer.plane_weight = x[:, None, :], _ONE_PLANE
             key = event_key(self._relaxed_keys[k], event)
             activation = self.activation if k < last else -1
             layer.blocks.forward(x, key, layer.normal, layer.inverse_deviation, activation, layer.h)

@@ -17,7 +17,7 @@ from bimu_hw.kernels.blocks import block_rows, count_chunks, count_pairs
 from bimu_hw.kernels.gradient import gradient, gradient_is_zero
 from bimu_hw.kernels.relaxed import relaxed_backward, relaxed_finish, relaxed_product
 from bimu_hw.kernels.rules import Coefficients
-from bimu_hw.kernels.update import list_counts, update_layer
+from bimu_hw.kernels.update import count_pulses, list_counts, update_layer
 
 
 class BlockedLayer:
@@ -105,34 +105,35 @@ class BlockedLayer:
         """
         synapses = self.synapses
         plan = synapses.plan_update(event, now)
-        tallies: list[tuple[int, int]] = []
+        tallies: list[tuple[int, int, int]] = []
 
         def part(first: int, last: int) -> None:
             tallies.append(
                 update_layer(
                     x, delta, self._weights, relaxed, np.float32(epsilon), rule.rule, rule.coefficient, rule.lam_prior,
-                    plan.policy, plan.scales, plan.key, plan.residue, plan.requested, self.rows, first, last, plan.level,
-                    plan.pulse_count, synapses.lam, plan.tanh, plan.sech2, self._counts, self._busy,
+                    plan.policy, plan.scales, plan.exact, plan.key, plan.residue, plan.requested, self.rows, first, last,
+                    synapses.lam, plan.tanh, plan.sech2, self._counts, self._busy,
                 )
             )  # fmt: skip
 
-        self._workers.split(self.n_blocks, part)
-        exact = plan.level.size > 0
-        some, up = sum(t[0] for t in tallies), sum(t[1] for t in tallies)
-        if some < self._counts.size:
-            cells, counts = self._list(some, exact)
+        self._workers.split(self.n_blocks // 2, part)
+        some, up, plain = (sum(column) for column in zip(*tallies, strict=True))
+        if plain == self.n_blocks:
+            return synapses.all_have_moved(up, now, *tile)
+        if some < self._counts.size or plan.exact:
+            cells, counts = self._list(some)
         else:
             cells, counts = synapses.all_cells, self._counts
-        if exact:
-            synapses.have_moved(cells, now)
-        else:
+        if not plan.exact:
             synapses.send(cells, counts, event, now)
-        done = synapses.operations(cells, counts, *tile)
-        return Programming(up, some - up, done.tiles) if exact else done
+            return synapses.operations(cells, counts, *tile)
+        synapses.have_moved(cells, now)
+        count_pulses(cells, counts, synapses.state.pulse_count)
+        return Programming(up, some - up, synapses.operations(cells, counts, *tile).tiles)
 
-    def _list(self, some: int, exact: bool) -> tuple[npt.NDArray[np.int32], FloatArray]:
+    def _list(self, some: int) -> tuple[npt.NDArray[np.int32], FloatArray]:
         """List the cells that get pulses, and their counts."""
         if not self._cells.size:
             self._cells, self._listed = np.zeros(self._counts.size, np.int32), np.zeros_like(self._counts)
-        list_counts(self._counts, self._busy, self.rows, self._n_in, exact, self._cells, self._listed)
+        list_counts(self._counts, self._busy, self.rows, self._n_in, self._cells, self._listed)
         return self._cells[:some], self._listed[:some]

@@ -30,8 +30,10 @@ from bimu_hw.kernels.programming import (
     round_deterministic,
     round_stochastic,
     scale_levels,
+    whole_line_operations,
     write_operations,
 )
+from bimu_hw.kernels.update import count_all
 from bimu_hw.random import Purpose, stream_key
 
 FloatArray = npt.NDArray[np.float32]
@@ -49,7 +51,7 @@ def event_key(base: np.uint64, event: int) -> np.uint64:
     return np.uint64(_fold(base, np.uint64(event)))
 
 
-_NO_TOTAL, _NO_LEVEL, _NO_COUNT = np.zeros(0), np.zeros(0, np.float32), np.zeros(0, np.int32)
+_NO_TOTAL = np.zeros(0)
 
 
 @lru_cache(maxsize=8)
@@ -118,8 +120,7 @@ class UpdatePlan(NamedTuple):
     key: np.uint64
     residue: FloatArray
     requested: npt.NDArray[np.float64]
-    level: FloatArray
-    pulse_count: npt.NDArray[np.int32]
+    exact: bool
     tanh: FloatArray
     sech2: FloatArray
 
@@ -178,7 +179,9 @@ class SynapseArray:
         self.site = Site(shape[1], tile_wordlines or shape[0], temperature)
         self.params: Any = storage.params(*(spec.storage.params[s.name].value for s in storage.specs))
         self.sampler_params: Any = sampler.params(*(spec.sampler.params[s.name].value for s in sampler.specs))
-        self.state = new_state(storage, n)
+        self._state = new_state(storage, n)
+        # Pulses that all cells got and that their counters do not show yet.
+        self._uncounted = 0
         self._sampler_state = new_state(sampler, n)
         # The second at which the sampling elements should have taken over the lam of all cells; None: they have.
         self._bias_due: float | None = None
@@ -187,7 +190,9 @@ class SynapseArray:
         self._noisy = any(getattr(self.params, p, 0.0) != 0.0 for p in storage.noisy_reads)
 
         nothing = np.zeros(0, np.float32)
-        self.lam = aligned_zeros(n)
+        self._exact = storage.exact is not None and self.grid.quantum != 1.0
+        # The level of an exact continuous element is lam itself.
+        self.lam = getattr(self._state, storage.exact) if self._exact else aligned_zeros(n)
         self.residue = np.zeros(n, np.float32) if spec.policy == "residue" else nothing
         self.keep_requests = False
         self.requested = np.zeros(0)
@@ -303,6 +308,24 @@ class SynapseArray:
             else:
                 self.sampler.bias(self._sampler_state, self.lam, cells, self.sampler_params, self.site, now)
         self.version += 1
+
+    def all_have_moved(
+        self, pulses_up: int, now: float, tile_wordlines: int, tile_bitlines: int, write_columns: int
+    ) -> Programming:
+        """Do what `have_moved` and `operations` do after one pulse for every cell of an exact continuous element."""
+        self.have_moved(self.all_cells, now)
+        self._uncounted += 1
+        tiles = self._tiles(tile_wordlines, tile_bitlines)
+        whole_line_operations(*self.shape, tile_wordlines, tile_bitlines, write_columns, tiles)
+        return Programming(pulses_up, self.lam.size - pulses_up, tiles)
+
+    @property
+    def state(self) -> Any:
+        """The state of the storage elements."""
+        if self._uncounted:
+            count_all(self._uncounted, self._state.pulse_count)
+            self._uncounted = 0
+        return self._state
 
     @property
     def sampler_state(self) -> Any:
@@ -486,12 +509,14 @@ class SynapseArray:
         write_columns: int,
     ) -> Programming:  # fmt: skip
         """Count what sending this list takes."""
-        n_tiles = -(-self.shape[0] // tile_wordlines) * -(-self.shape[1] // tile_bitlines)
-        tiles = np.empty((n_tiles, 3), np.int64)
+        tiles = self._tiles(tile_wordlines, tile_bitlines)
         up, down = write_operations(
             cells, counts, self.grid.quantum == 1.0, self.shape[1], tile_wordlines, tile_bitlines, write_columns, tiles
         )
         return Programming(up, down, tiles)
+
+    def _tiles(self, tile_wordlines: int, tile_bitlines: int) -> npt.NDArray[np.int64]:
+        return np.empty((-(-self.shape[0] // tile_wordlines) * -(-self.shape[1] // tile_bitlines), 3), np.int64)
 
     def plan_update(self, event: int, now: float) -> UpdatePlan:
         """Bring the devices to `now` and return what an update in one pass works on.
@@ -503,7 +528,6 @@ class SynapseArray:
         if self.keep_requests and not self.requested.size:
             self.requested = np.zeros(self.lam.size)
         f, grid = np.float32, self.grid
-        name = self.storage.exact if grid.quantum != 1.0 else None
         tanh, sech2 = self.shape_arrays()
         return UpdatePlan(
             POLICIES[self.spec.policy],
@@ -511,8 +535,7 @@ class SynapseArray:
             event_key(self._key_rounding, event),
             self.residue,
             self.requested if self.keep_requests else _NO_TOTAL,
-            getattr(self.state, name) if name else _NO_LEVEL,
-            self.state.pulse_count if name else _NO_COUNT,
+            self._exact,
             tanh,
             sech2,
         )

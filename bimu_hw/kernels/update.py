@@ -17,7 +17,22 @@ from bimu_hw.kernels.rules import request_block
 
 _F = np.float32
 _I = np.int32
-_U32 = np.uint32
+_MOST = np.int32(2**31 - 1)
+
+
+#: Between these magnitudes a request on a continuous grid is its own rounded value, and one pulse.
+_SMALL, _LARGE = np.float32(2.0**-66), np.float32(1.5)
+
+
+@inline
+def _is_plain(request):
+    """Return how many requests lie outside the plain range, and how many are above zero."""
+    odd, up = _I(0), _I(0)
+    for c in range(request.size):
+        size = abs(request[c])
+        odd = _I(odd + _I(size < _SMALL) + _I(size >= _LARGE))
+        up = _I(up + _I(request[c] > _F(0.0)))
+    return odd, up
 
 
 @inline
@@ -25,21 +40,15 @@ def _tally(counts):
     """Return how many counts are not zero, and how many are above."""
     some, up = _I(0), _I(0)
     for c in range(counts.size):
-        some += _I(counts[c] != _F(0.0))
-        up += _I(counts[c] > _F(0.0))
+        some = _I(some + _I(counts[c] != _F(0.0)))
+        up = _I(up + _I(counts[c] > _F(0.0)))
     return some, up
 
 
 @inline
-def _move(counts, top, level, pulse_count):
-    """What `pulse` of an exact continuous element does (`bimu_hw.devices.StorageModel.exact`)."""
+def _move(counts, top, lam):
     for c in range(counts.size):
-        level[c] = min(max(level[c] + counts[c], -top), top)
-    for c in range(counts.size):
-        size = abs(counts[c])
-        whole = _I(min(size, _F(1e9)) + _F(0.5))
-        whole = max(whole, _I(size > _F(0.0)))
-        pulse_count[c] = _I(pulse_count[c] + min(whole, _I(_I(2147483647) - pulse_count[c])))
+        lam[c] = min(max(lam[c] + counts[c], -top), top)
 
 
 @inline
@@ -50,42 +59,44 @@ def _copy(values, out):
 
 @jit
 def update_layer(
-    x, delta, weights, relaxed, epsilon, rule, coefficient, lam_prior, policy, scales, key, residue, requested, rows, first,
-    last, level, pulse_count, lam, tanh, sech2, counts, busy,
+    x, delta, weights, relaxed, epsilon, rule, coefficient, lam_prior, policy, scales, exact, key, residue, requested,
+    rows, first, last, lam, tanh, sech2, counts, busy,
 ):  # fmt: skip
-    """Work out the pulse counts of the blocks `first` to `last` - 1, and send them if the elements are exact.
+    """Work out the pulse counts of the pairs of blocks `first` to `last` - 1, and send them if the elements are exact.
+
+    The pairs are worked on from the last to the first: the forward pass, which goes the other way, left the last ones
+    in the cache.
 
     Parameters
     ----------
-    x, delta, weights, relaxed, epsilon, rows, first, last
+    x, delta, weights, relaxed, epsilon, rows
         As in `bimu_hw.kernels.gradient.gradient`.
     rule, coefficient, lam_prior
         As in `bimu_hw.kernels.rules.request_block`; `lam_prior` is float32[cell] or empty.
     policy : int
     scales : (float32 inverse_step, float32 quantum, float32 register_step, float32 level_max)
         As in `bimu_hw.kernels.programming.accumulate_residue`, and the last level.
+    exact : bool
+        Whether this is a continuous element whose level is `lam` and moves by what is asked.
     key : uint64
         Key of the rounding of this layer and update.
     residue : float32[cell]
         Residue registers; empty unless the policy has them.
     requested : float64[cell]
         Running total of the requests; empty if nobody keeps it.
-    level : float32[cell]
-        Levels of an exact continuous element, or empty: then nothing is sent.
-    pulse_count : int32[cell]
-        Pulses received; empty if `level` is.
+    first, last : int
     lam, tanh, sech2 : float32[cell]
-        lam as the device holds it, its tanh and its sech**2. With an exact element they follow its new level.
+        lam as the device holds it, its tanh and its sech**2; they move if `exact`.
     counts : float32[cell]
-        The pulse counts. With an exact element only those of blocks in which some count is zero.
+        The pulse counts, of plain blocks left out.
     busy : int32[block]
-        How many of a block's counts are not zero. *Mutates* `residue`, `requested`, `level`, `pulse_count`, `lam`,
-        `tanh`, `sech2`, `counts`, `busy`.
+        How many of a block's counts are not zero; -1 for a plain block: each count is one pulse. *Mutates* `residue`,
+        `requested`, `lam`, `tanh`, `sech2`, `counts`, `busy`.
 
     Returns
     -------
     tuple of int
-        Counts that are not zero, counts above zero.
+        Counts that are not zero, counts above zero, plain blocks.
     """
     n_sample, n_out = delta.shape
     inverse_step, quantum, register_step, top = scales
@@ -93,8 +104,10 @@ def update_layer(
     spread = np.empty((n_sample + 1, rows * n_out), np.float32)
     work = np.empty((4, rows * n_out), np.float32)
     spread_delta(delta, rows, spread)
-    total, total_up = np.int64(0), np.int64(0)
-    for block in range(first, last):
+    total, total_up, n_plain = np.int64(0), np.int64(0), np.int64(0)
+    n_pairs = busy.size // 2
+    for n in range(2 * (last - first)):
+        block = last - 1 - n // 2 + (n_pairs if n % 2 == 0 else 0)
         i, end = block_range(block, rows, x.shape[1])
         a, b = i * n_out, end * n_out
         slope, ask = work[2, : b - a], work[3, : b - a]
@@ -102,36 +115,37 @@ def update_layer(
         request_block(rule, coefficient, lam[a:b], tanh[a:b], sech2[a:b], lam_prior[a:b], slope, through_weight, ask)
         if requested.size:
             accumulate_block(ask, requested[a:b])
-        round_block(policy, ask, a, inverse_step, quantum, register_step, key, residue[a:b])
-        some, up = _tally(ask)
-        busy[block] = some
-        total += some
+        odd, up = _I(1), _I(0)
+        if exact:
+            odd, up = _is_plain(ask)
+        if odd == 0:
+            busy[block] = -1
+            total += b - a
+            n_plain += 1
+        else:
+            round_block(policy, ask, a, inverse_step, quantum, register_step, key, residue[a:b])
+            some, up = _tally(ask)
+            busy[block] = some
+            total += some
+            _copy(ask, counts[a:b])
         total_up += up
-        if level.size == 0:
-            _copy(ask, counts[a:b])
-            continue
-        if some < b - a:
-            _copy(ask, counts[a:b])
-        _move(ask, top, level[a:b], pulse_count[a:b])
-        _copy(level[a:b], lam[a:b])
-        shape_block(lam[a:b], tanh[a:b], sech2[a:b])
-    return total, total_up
+        if exact:
+            _move(ask, top, lam[a:b])
+            shape_block(lam[a:b], tanh[a:b], sech2[a:b])
+    return total, total_up, n_plain
 
 
 @jit
-def list_counts(counts, busy, rows, n_in, exact, cells, listed):
+def list_counts(counts, busy, rows, n_in, cells, listed):
     """List the cells whose count is not zero, ascending, with their counts; return the length of the list.
 
     Parameters
     ----------
     counts : float32[cell]
     busy : int32[block]
-        As left by `update_layer`.
+        As left by `update_layer`. The counts of plain blocks are listed as 1.
     rows, n_in : int
         Word lines per block, and of the layer.
-    exact : bool
-        Whether the counts of full blocks were left out; their listed counts are then 1, for all that is still asked of
-        them is whether they are zero.
     cells : int32[cell]
     listed : float32[cell]
         *Mutates* `cells`, `listed`.
@@ -142,11 +156,26 @@ def list_counts(counts, busy, rows, n_in, exact, cells, listed):
         if busy[block] == 0:
             continue
         i, end = block_range(block, rows, n_in)
-        full = exact and busy[block] == (end - i) * n_out
         for c in range(i * n_out, end * n_out):
-            count = _F(1.0) if full else counts[c]
+            count = _F(1.0) if busy[block] < 0 else counts[c]
             if count != _F(0.0):
                 cells[found] = c
                 listed[found] = count
                 found += 1
     return found
+
+
+@jit
+def count_pulses(cells, counts, pulse_count):
+    """Count the pulses of an exact continuous element: each count rounded, at least 1. *Mutates* `pulse_count`."""
+    for n in range(cells.size):
+        whole = max(_I(min(abs(counts[n]), _F(1e9)) + _F(0.5)), _I(1))
+        old = pulse_count[cells[n]]
+        pulse_count[cells[n]] = _I(old + min(whole, _I(_MOST - old)))
+
+
+@jit
+def count_all(n, pulse_count):
+    """Count n pulses of every cell, up to the counter's end. *Mutates* `pulse_count`."""
+    for c in range(pulse_count.size):
+        pulse_count[c] = _I(min(np.int64(pulse_count[c]) + n, np.int64(_MOST)))
