@@ -46,17 +46,19 @@ class BlockedLayer:
         self.n_blocks = 2 * count_pairs(self._n_in, self.rows)
         self._n_chunks = count_chunks(self._n_in, self.rows)
         self._weights = np.zeros((0, 0, 0), np.float32)
+        cells = self.rows * n_out
+        # One work space per thread.
+        self._work = [aligned_zeros((5 + n_sample, cells)) for _ in range(workers.threads)]
+        self._words = [aligned_zeros((2, cells), np.uint32) for _ in range(workers.threads)]
+        self._keys = [np.zeros((n_sample, 2), np.uint32) for _ in range(workers.threads)]
         self._busy = np.zeros(self.n_blocks, np.int32)
         self._counts = aligned_zeros(synapses.lam.size)
         self._cells = np.zeros(0, np.int32)
         self._listed = np.zeros(0, np.float32)
 
     def _prepare(self) -> None:
-        cells = self.rows * self._n_out
-        self._weights = aligned_zeros((self.n_blocks, self._n_sample, cells))
+        self._weights = aligned_zeros((self.n_blocks, self._n_sample, self.rows * self._n_out))
         self._partial = aligned_zeros((self._n_chunks, self._n_sample, self._n_out))
-        self._work = [aligned_zeros((2 + self._n_sample, cells)) for _ in range(self._workers.threads)]
-        self._words = [aligned_zeros((2, cells), np.uint32) for _ in range(self._workers.threads)]
 
     def forward(
         self, x: FloatArray, key: np.uint64, normal: FloatArray, inverse_deviation: FloatArray, activation: int,
@@ -69,8 +71,9 @@ class BlockedLayer:
 
         def part(first: int, last: int, number: int) -> None:
             relaxed_product(
-                x, mean, key, self.rows, first, last, self._work[number], self._words[number], self._weights, self._partial
-            )
+                x, mean, key, self.rows, first, last, self._keys[number], self._work[number], self._words[number],
+                self._weights, self._partial,
+            )  # fmt: skip
 
         self._workers.split_numbered(self._n_chunks, part)
         relaxed_finish(self._partial, normal, inverse_deviation, activation, h)
@@ -83,17 +86,20 @@ class BlockedLayer:
         """Write the gradient, float32[cell]; return whether all of it is exactly zero."""
         found: list[bool] = []
 
-        def part(first: int, last: int) -> None:
+        def part(first: int, last: int, number: int) -> None:
             found.append(
-                gradient(x, delta, self._weights, relaxed, np.float32(epsilon), self.rows, first, last, out)
+                gradient(
+                    x, delta, self._weights, relaxed, np.float32(epsilon), self.rows, first, last, self._work[number], out
+                )
             )
 
-        self._workers.split(self.n_blocks, part)
+        self._workers.split_numbered(self.n_blocks, part)
         return not any(found)
 
     def gradient_is_zero(self, x: FloatArray, delta: FloatArray, relaxed: bool, epsilon: float) -> bool:
         """Return whether the whole gradient is exactly zero, without keeping it."""
-        return bool(gradient_is_zero(x, delta, self._weights, relaxed, np.float32(epsilon), self.rows, self.n_blocks))
+        e = np.float32(epsilon)
+        return bool(gradient_is_zero(x, delta, self._weights, relaxed, e, self.rows, self.n_blocks, self._work[0]))
 
     def update(
         self, x: FloatArray, delta: FloatArray, relaxed: bool, epsilon: float, rule: Coefficients, event: int, now: float,
@@ -107,16 +113,16 @@ class BlockedLayer:
         plan = synapses.plan_update(event, now)
         tallies: list[tuple[int, int, int]] = []
 
-        def part(first: int, last: int) -> None:
+        def part(first: int, last: int, number: int) -> None:
             tallies.append(
                 update_layer(
                     x, delta, self._weights, relaxed, np.float32(epsilon), rule.rule, rule.coefficient, rule.lam_prior,
                     plan.policy, plan.scales, plan.exact, plan.key, plan.residue, plan.requested, self.rows, first, last,
-                    synapses.lam, plan.tanh, plan.sech2, self._counts, self._busy,
+                    self._work[number], synapses.lam, plan.tanh, plan.sech2, self._counts, self._busy,
                 )
             )  # fmt: skip
 
-        self._workers.split(self.n_blocks // 2, part)
+        self._workers.split_numbered(self.n_blocks // 2, part)
         some, up, plain = (sum(column) for column in zip(*tallies, strict=True))
         if plain == self.n_blocks:
             return synapses.all_have_moved(up, now, *tile)

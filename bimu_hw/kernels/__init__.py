@@ -57,9 +57,17 @@ def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     return numba.njit(**settings) if function is None else numba.njit(**settings)(function)
 
 
-def inline(function: Callable[..., Any]) -> Any:
-    """Compile a scalar helper that LLVM copies into its callers."""
-    return numba.njit(error_model="numpy", fastmath=FLOAT_FLAGS, inline="never", forceinline=True)(function)
+def inline(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Compile a helper that LLVM copies into its callers; keyword options go to `numba.njit`."""
+    settings: dict[str, Any] = {
+        "error_model": "numpy", "fastmath": FLOAT_FLAGS, "inline": "never", "forceinline": True, **options,
+    }  # fmt: skip
+    return numba.njit(**settings) if function is None else numba.njit(**settings)(function)
+
+
+#: For kernels that cut arrays into short pieces and call helpers on them: the pieces are not reference-counted, which
+#: would take as long as the work on a block. Such kernels and helpers allocate nothing and return no array.
+BORROWED = {"_nrt": False}
 
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:

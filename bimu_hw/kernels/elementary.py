@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from bimu_hw.kernels import inline, jit
+from bimu_hw.kernels import BORROWED, inline, jit
 
 _F = np.float32
 _I = np.int32
@@ -162,7 +162,7 @@ def fill_cos_turn(x, out):
         out[i] = cos_turn(x[i])
 
 
-@inline
+@inline(**BORROWED)
 def shape_block(x, tanh, sech2):
     """Write tanh x and sech**2 x element by element (float32, flat)."""
     for i in range(x.size):

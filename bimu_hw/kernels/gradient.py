@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from bimu_hw.kernels import inline, jit
+from bimu_hw.kernels import BORROWED, inline, jit
 from bimu_hw.kernels.blocks import block_range, spread_rows
 
 _F = np.float32
 
 
-@inline
+@inline(**BORROWED)
 def spread_delta(delta, rows, out):
     """Write delta / n_sample to every word line of a block, float32[sample, block cell], and their sum behind it.
 
@@ -35,31 +35,38 @@ def spread_delta(delta, rows, out):
             out[n_sample, c] += out[s, c]
 
 
-@inline
+@inline(**BORROWED)
 def _add_one(d, w, base, out):
     for c in range(out.size):
         out[c] += d[c] * (base - w[c] * w[c])
 
 
-@inline
+@inline(**BORROWED)
 def _add_two(d, w, d_next, w_next, base, out):
     for c in range(out.size):
         out[c] += d[c] * (base - w[c] * w[c]) + d_next[c] * (base - w_next[c] * w_next[c])
 
 
-@inline
+@inline(**BORROWED)
 def _multiply(x, d, out):
     for c in range(out.size):
         out[c] = x[c] * d[c]
 
 
-@inline
+@inline(**BORROWED)
+def _multiply_by(x, out):
+    # By itself: with one array as input and output, the check that arrays do not overlap leads to a scalar loop.
+    for c in range(out.size):
+        out[c] *= x[c]
+
+
+@inline(**BORROWED)
 def _add_product(x, d, out):
     for c in range(out.size):
         out[c] += x[c] * d[c]
 
 
-@inline
+@inline(**BORROWED)
 def gradient_block(x, n_out, spread, weights, block, relaxed, epsilon, work, out):
     """Write the gradient of one block of word lines.
 
@@ -91,7 +98,7 @@ def gradient_block(x, n_out, spread, weights, block, relaxed, epsilon, work, out
                 _add_two(spread[s], w[s], spread[s + 1], w[s + 1], base, out)
             if n_sample % 2:
                 _add_one(spread[n_sample - 1], w[n_sample - 1], base, out)
-            _multiply(work[0], out, out)
+            _multiply_by(work[0], out)
         else:
             _multiply(work[0], spread[n_sample], out)
         return
@@ -105,8 +112,8 @@ def gradient_block(x, n_out, spread, weights, block, relaxed, epsilon, work, out
             _add_product(work[0], spread[s], out)
 
 
-@jit
-def gradient(x, delta, weights, relaxed, epsilon, rows, first, last, out):
+@jit(**BORROWED)
+def gradient(x, delta, weights, relaxed, epsilon, rows, first, last, work, out):
     """Write the gradient of the blocks `first` to `last` - 1.
 
     Parameters
@@ -123,34 +130,34 @@ def gradient(x, delta, weights, relaxed, epsilon, rows, first, last, out):
     rows : int
         Word lines per block.
     first, last : int
+    work : float32[sample + 5, block cell]
+        Work space.
     out : float32[cell]
-        *Mutates* `out`.
+        *Mutates* `work`, `out`.
 
     Returns
     -------
     bool
         Whether any of it is not zero.
     """
-    n_sample, n_out = delta.shape
-    spread = np.empty((n_sample + 1, rows * n_out), np.float32)
-    work = np.empty((2, rows * n_out), np.float32)
+    n_out = delta.shape[1]
+    spread = work[4:]
     spread_delta(delta, rows, spread)
     found = False
     for block in range(first, last):
         i, end = block_range(block, rows, x.shape[1])
         part = out[i * n_out : end * n_out]
-        gradient_block(x[:, i:end], n_out, spread, weights, block, relaxed, epsilon, work, part)
+        gradient_block(x[:, i:end], n_out, spread, weights, block, relaxed, epsilon, work[:2], part)
         for c in range(part.size):
             found |= part[c] != _F(0.0)
     return found
 
 
-@jit
-def gradient_is_zero(x, delta, weights, relaxed, epsilon, rows, n_blocks):
-    """Return whether the whole gradient of a layer is exactly zero; as a rule the first block says no."""
-    n_sample, n_out = delta.shape
-    spread = np.empty((n_sample + 1, rows * n_out), np.float32)
-    work = np.empty((3, rows * n_out), np.float32)
+@jit(**BORROWED)
+def gradient_is_zero(x, delta, weights, relaxed, epsilon, rows, n_blocks, work):
+    """Return whether the whole gradient of a layer is exactly zero; as a rule the first block says no. *Mutates* `work`."""
+    n_out = delta.shape[1]
+    spread = work[4:]
     spread_delta(delta, rows, spread)
     for block in range(n_blocks):
         i, end = block_range(block, rows, x.shape[1])

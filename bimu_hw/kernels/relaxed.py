@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bimu_hw.kernels import inline, jit
+from bimu_hw.kernels import BORROWED, inline, jit
 from bimu_hw.kernels.bits import WEYL, fill_pairs, fold, key_halves
 from bimu_hw.kernels.blocks import CHUNK, add_rows, spread_rows, sum_chunks
 from bimu_hw.kernels.elementary import quotient
@@ -29,7 +29,7 @@ _U64 = np.uint64
 V_STEP = np.float32(2.0**-31 * (1.0 - 2.0**-24))
 
 
-@inline
+@inline(**BORROWED)
 def _weigh(words, mean, x, weights, total):
     """Turn words into relaxed weights and add x times each to its running total, cell by cell."""
     for c in range(mean.size):
@@ -39,8 +39,8 @@ def _weigh(words, mean, x, weights, total):
         weights[c] = w
 
 
-@jit
-def relaxed_product(x, mean, key, rows, first, last, work, words, weights, partial):
+@jit(**BORROWED)
+def relaxed_product(x, mean, key, rows, first, last, keys, work, words, weights, partial):
     """Multiply inputs by freshly drawn relaxed weights, for the chunks `first` to `last` - 1 of the word lines.
 
     Parameters
@@ -55,23 +55,23 @@ def relaxed_product(x, mean, key, rows, first, last, work, words, weights, parti
         Word lines per block.
     first, last : int
         Range of chunks: each has partial sums of its own, so that the result does not depend on who computes which.
+    keys : uint32[sample, 2]
     work : float32[2 + sample, block cell]
     words : uint32[2, block cell]
         Work space.
     weights : float32[block, sample, block cell]
         The weights, for the gradient; blocks of the first half of the word lines, then those of the second.
     partial : float32[chunk, sample, bitline]
-        Products over the word lines of each chunk. *Mutates* `work`, `words`, `weights`, `partial`.
+        Products over the word lines of each chunk. *Mutates* `keys`, `work`, `words`, `weights`,
+        `partial`.
     """
     n_in = x.shape[1]
     n_sample, n_out = partial.shape[1], partial.shape[2]
     half = (n_in + 1) // 2
     n_pairs = -(-half // rows)
     own = np.int64(x.shape[0] != 1)
-    low = np.empty(n_sample, np.uint32)
-    high = np.empty(n_sample, np.uint32)
     for s in range(n_sample):
-        low[s], high[s] = key_halves(fold(key, _U64(s)))
+        keys[s, 0], keys[s, 1] = key_halves(fold(key, _U64(s)))
     for chunk in range(first, last):
         work[2:] = _F(0.0)
         for b in range(chunk * CHUNK, min((chunk + 1) * CHUNK, n_pairs)):
@@ -83,8 +83,8 @@ def relaxed_product(x, mean, key, rows, first, last, work, words, weights, parti
                 if s * own == s:
                     spread_rows(x[s, i:end], n_out, work[0])
                     spread_rows(x[s, k:k_end], n_out, work[1])
-                weyl = _U32(_U32(_U32(i * n_out) + low[s]) * WEYL)
-                fill_pairs(weyl, high[s], words[0, : lower.size], words[1])
+                weyl = _U32(_U32(_U32(i * n_out) + keys[s, 0]) * WEYL)
+                fill_pairs(weyl, keys[s, 1], words[0, : lower.size], words[1])
                 _weigh(words[0], lower, work[0], weights[b, s], work[2 + s])
                 _weigh(words[1], upper, work[1], weights[n_pairs + b, s], work[2 + s])
         for s in range(n_sample):
@@ -92,7 +92,7 @@ def relaxed_product(x, mean, key, rows, first, last, work, words, weights, parti
             add_rows(work[2 + s], rows, partial[chunk, s])
 
 
-@jit
+@jit(**BORROWED)
 def relaxed_transposed(delta, weights, rows, n_in, out):
     """Multiply output gradients by the transpose of the relaxed weights that `relaxed_product` left.
 
@@ -119,7 +119,7 @@ def relaxed_transposed(delta, weights, rows, n_in, out):
             out[s, i] = total
 
 
-@jit
+@jit(**BORROWED)
 def relaxed_finish(partial, normal, inverse_deviation, activation, h):
     """Add up the products of a layer, normalise them and, unless `activation` is -1, activate the result.
 
@@ -131,7 +131,7 @@ def relaxed_finish(partial, normal, inverse_deviation, activation, h):
         activate(normal, activation, h)
 
 
-@jit
+@jit(**BORROWED)
 def relaxed_backward(delta, weights, rows, normal_below, activation, delta_below):
     """Take output gradients back through the weights and the activation of the layer below. *Mutates* `delta_below`."""
     relaxed_transposed(delta, weights, rows, delta_below.shape[1], delta_below)

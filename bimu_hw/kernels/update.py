@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bimu_hw.kernels import inline, jit
+from bimu_hw.kernels import BORROWED, inline, jit
 from bimu_hw.kernels.blocks import block_range
 from bimu_hw.kernels.elementary import shape_block
 from bimu_hw.kernels.gradient import gradient_block, spread_delta
@@ -24,7 +24,7 @@ _MOST = np.int32(2**31 - 1)
 _SMALL, _LARGE = np.float32(2.0**-66), np.float32(1.5)
 
 
-@inline
+@inline(**BORROWED)
 def _is_plain(request):
     """Return how many requests lie outside the plain range, and how many are above zero."""
     odd, up = _I(0), _I(0)
@@ -35,7 +35,7 @@ def _is_plain(request):
     return odd, up
 
 
-@inline
+@inline(**BORROWED)
 def _tally(counts):
     """Return how many counts are not zero, and how many are above."""
     some, up = _I(0), _I(0)
@@ -45,22 +45,22 @@ def _tally(counts):
     return some, up
 
 
-@inline
+@inline(**BORROWED)
 def _move(counts, top, lam):
     for c in range(counts.size):
         lam[c] = min(max(lam[c] + counts[c], -top), top)
 
 
-@inline
+@inline(**BORROWED)
 def _copy(values, out):
     for c in range(values.size):
         out[c] = values[c]
 
 
-@jit
+@jit(**BORROWED)
 def update_layer(
     x, delta, weights, relaxed, epsilon, rule, coefficient, lam_prior, policy, scales, exact, key, residue, requested,
-    rows, first, last, lam, tanh, sech2, counts, busy,
+    rows, first, last, work, lam, tanh, sech2, counts, busy,
 ):  # fmt: skip
     """Work out the pulse counts of the pairs of blocks `first` to `last` - 1, and send them if the elements are exact.
 
@@ -85,24 +85,25 @@ def update_layer(
     requested : float64[cell]
         Running total of the requests; empty if nobody keeps it.
     first, last : int
+    work : float32[sample + 5, block cell]
+        Work space.
     lam, tanh, sech2 : float32[cell]
         lam as the device holds it, its tanh and its sech**2; they move if `exact`.
     counts : float32[cell]
         The pulse counts, of plain blocks left out.
     busy : int32[block]
-        How many of a block's counts are not zero; -1 for a plain block: each count is one pulse. *Mutates* `residue`,
-        `requested`, `lam`, `tanh`, `sech2`, `counts`, `busy`.
+        How many of a block's counts are not zero; -1 for a plain block: each count is one pulse. *Mutates* `work`,
+        `residue`, `requested`, `lam`, `tanh`, `sech2`, `counts`, `busy`.
 
     Returns
     -------
     tuple of int
         Counts that are not zero, counts above zero, plain blocks.
     """
-    n_sample, n_out = delta.shape
+    n_out = delta.shape[1]
     inverse_step, quantum, register_step, top = scales
     through_weight = _F(0.0) if relaxed else _F(1.0)
-    spread = np.empty((n_sample + 1, rows * n_out), np.float32)
-    work = np.empty((4, rows * n_out), np.float32)
+    spread = work[4:]
     spread_delta(delta, rows, spread)
     total, total_up, n_plain = np.int64(0), np.int64(0), np.int64(0)
     n_pairs = busy.size // 2
