@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.crossbar.encoding import Converter, FloatArray, gradient_planes, hidden_planes
+from bimu_hw.crossbar.encoding import EXACT_STEP, Converter, FloatArray, gradient_planes, hidden_planes
 from bimu_hw.crossbar.fused import BlockedLayer
 from bimu_hw.crossbar.synapses import Programming, Seeds, SynapseArray, SynapseSpec, event_key
 from bimu_hw.crossbar.workers import Workers
@@ -166,6 +166,13 @@ class _Layer:
         self.backward_planes = np.zeros((s, 1, n_out), np.float32)
         self.backward_weights = self.weights
 
+        # Nothing between inputs, weights and sums: a product of one plane then takes the short way, with the same bits.
+        self.plain = (
+            float(self.converter.step) == EXACT_STEP
+            and bool((self.synapses.value_middle == 0.0).all())
+            and bool((self.synapses.value_gain == 1.0).all())
+        )
+
     @property
     def per_look(self) -> bool:
         return self.synapses.spec.holds == "read"
@@ -287,7 +294,10 @@ class Chip:
             layer.planes, layer.plane_weight, layer.x = planes, plane_weight, x
             if fresh:
                 layer.draw(event, now, planes.shape[1], probe=probe)
-            self._multiply(layer, planes, plane_weight)
+            if layer.plain and layer.weights.shape[0] == self.n_sample and plane_weight.tolist() == [1.0]:
+                layer.blocks.plain_forward(planes[:, 0, :], layer.weights, self.arrays.tile_wordlines, layer.y)
+            else:
+                self._multiply(layer, planes, plane_weight)
             normalise(layer.y, layer.normal, layer.inverse_deviation)
             if k < last:
                 activate(layer.normal, self.activation, layer.h)

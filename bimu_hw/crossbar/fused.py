@@ -15,6 +15,7 @@ from bimu_hw.crossbar.workers import Workers
 from bimu_hw.kernels import aligned_zeros
 from bimu_hw.kernels.blocks import block_rows, count_chunks, count_pairs
 from bimu_hw.kernels.gradient import gradient, gradient_is_zero
+from bimu_hw.kernels.plain import plain_product
 from bimu_hw.kernels.relaxed import relaxed_backward, relaxed_finish, relaxed_product
 from bimu_hw.kernels.rules import Coefficients
 from bimu_hw.kernels.update import count_pulses, list_counts, update_layer
@@ -53,6 +54,7 @@ class BlockedLayer:
         self._keys = [np.zeros((n_sample, 2), np.uint32) for _ in range(workers.threads)]
         self._busy = np.zeros(self.n_blocks, np.int32)
         self._counts = aligned_zeros(synapses.lam.size)
+        self._sums = np.zeros((0, 0), np.float32)
         self._cells = np.zeros(0, np.int32)
         self._listed = np.zeros(0, np.float32)
 
@@ -77,6 +79,14 @@ class BlockedLayer:
 
         self._workers.split_numbered(self._n_chunks, part)
         relaxed_finish(self._partial, normal, inverse_deviation, activation, h)
+
+    def plain_forward(self, x: FloatArray, weights: npt.NDArray[np.int8], tile_rows: int, out: FloatArray) -> None:
+        """Multiply by sampled weights with nothing in between (`bimu_hw.kernels.plain`)."""
+        if not self._sums.size:
+            self._sums = np.zeros((self._n_sample, self._n_out), np.float32)
+        self._workers.split(
+            self._n_sample, lambda first, last: plain_product(x, weights, tile_rows, first, last, self._sums, out)
+        )
 
     def backward(self, delta: FloatArray, normal_below: FloatArray, activation: int, delta_below: FloatArray) -> None:
         """Take the gradient to the layer below through the weights of the last forward pass."""
