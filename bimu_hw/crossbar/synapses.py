@@ -187,6 +187,8 @@ class SynapseArray:
         self._bias_due: float | None = None
         bits = spec.residue_bits
         self._register_step = 2.0**-bits if bits and self.grid.quantum == 1.0 else EXACT_STEP
+        f, grid = np.float32, self.grid
+        self._scales = (f(1.0 / grid.step), f(grid.quantum), f(self._register_step), f(grid.level_max))
         self._noisy = any(getattr(self.params, p, 0.0) != 0.0 for p in storage.noisy_reads)
 
         nothing = np.zeros(0, np.float32)
@@ -527,18 +529,13 @@ class SynapseArray:
         self.advance(event, now)
         if self.keep_requests and not self.requested.size:
             self.requested = np.zeros(self.lam.size)
-        f, grid = np.float32, self.grid
         tanh, sech2 = self.shape_arrays()
+        stochastic = self.spec.policy == "stochastic"
         return UpdatePlan(
-            POLICIES[self.spec.policy],
-            (f(1.0 / grid.step), f(grid.quantum), f(self._register_step), f(grid.level_max)),
-            event_key(self._key_rounding, event),
-            self.residue,
-            self.requested if self.keep_requests else _NO_TOTAL,
-            self._exact,
-            tanh,
-            sech2,
-        )
+            POLICIES[self.spec.policy], self._scales,
+            event_key(self._key_rounding, event) if stochastic else self._key_rounding, self.residue,
+            self.requested if self.keep_requests else _NO_TOTAL, self._exact, tanh, sech2,
+        )  # fmt: skip
 
     def snapshot(self, now: float) -> dict[str, npt.NDArray[np.generic]]:
         """Return what a record keeps of this layer; changes nothing.

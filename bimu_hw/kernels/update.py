@@ -157,12 +157,23 @@ def list_counts(counts, busy, rows, n_in, cells, listed):
         if busy[block] == 0:
             continue
         i, end = block_range(block, rows, n_in)
-        for c in range(i * n_out, end * n_out):
-            count = _F(1.0) if busy[block] < 0 else counts[c]
-            if count != _F(0.0):
+        if busy[block] < 0:
+            for c in range(i * n_out, end * n_out):
                 cells[found] = c
-                listed[found] = count
+                listed[found] = _F(1.0)
                 found += 1
+            continue
+        for start in range(i * n_out, end * n_out, 16):
+            stop = min(start + 16, end * n_out)
+            some = False
+            for c in range(start, stop):
+                some |= counts[c] != _F(0.0)
+            if some:
+                # Written in any case, kept if not zero: the branch would be a coin toss.
+                for c in range(start, stop):
+                    cells[found] = c
+                    listed[found] = counts[c]
+                    found += counts[c] != _F(0.0)
     return found
 
 
