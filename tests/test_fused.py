@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from building import analog, make_card, make_chip, synapse_spec
 
+from bimu_hw.crossbar import fused
 from bimu_hw.kernels.blocks import block_range, block_rows, count_pairs
 from bimu_hw.kernels.mvm import forward_product
 from bimu_hw.kernels.plain import plain_product
@@ -85,7 +86,8 @@ def test_one_pass_has_the_bits_of_several(rule, gradient, policy, storage):
 
 @pytest.mark.parametrize("gradient", ["relaxed", "hard"])
 @pytest.mark.parametrize("storage", ["continuous", "16 levels"])
-def test_the_number_of_threads_changes_nothing(gradient, storage):
+def test_the_number_of_threads_changes_nothing(gradient, storage, monkeypatch):
+    monkeypatch.setattr(fused, "WORTH_SPLITTING", 0)
     sizes = (301, 40, 10)
     one = learned(RULES["bimu"](), gradient, STORAGES[storage](), "residue", sizes=sizes)
     for threads in (2, 3):

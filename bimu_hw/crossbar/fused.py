@@ -21,6 +21,10 @@ from bimu_hw.kernels.rules import Coefficients
 from bimu_hw.kernels.update import count_pulses, list_counts, update_layer
 
 
+#: Weight samples of a layer and pass from which on handing a part to another thread pays: waking it takes some 60 us.
+WORTH_SPLITTING = 1_000_000
+
+
 class BlockedLayer:
     """One layer's blocks and work space.
 
@@ -40,7 +44,7 @@ class BlockedLayer:
 
     def __init__(self, synapses: SynapseArray, n_sample: int, workers: Workers) -> None:
         self.synapses = synapses
-        self._workers = workers
+        self._workers = workers if n_sample * synapses.lam.size >= WORTH_SPLITTING else Workers(1)
         self._n_in, n_out = synapses.shape
         self._n_out, self._n_sample = n_out, n_sample
         self.rows = block_rows(n_out)
@@ -49,9 +53,9 @@ class BlockedLayer:
         self._weights = np.zeros((0, 0, 0), np.float32)
         cells = self.rows * n_out
         # One work space per thread.
-        self._work = [aligned_zeros((5 + n_sample, cells)) for _ in range(workers.threads)]
-        self._words = [aligned_zeros((2, cells), np.uint32) for _ in range(workers.threads)]
-        self._keys = [np.zeros((n_sample, 2), np.uint32) for _ in range(workers.threads)]
+        self._work = [aligned_zeros((5 + n_sample, cells)) for _ in range(self._workers.threads)]
+        self._words = [aligned_zeros((2, cells), np.uint32) for _ in range(self._workers.threads)]
+        self._keys = [np.zeros((n_sample, 2), np.uint32) for _ in range(self._workers.threads)]
         self._busy = np.zeros(self.n_blocks, np.int32)
         self._counts = aligned_zeros(synapses.lam.size)
         self._sums = np.zeros((0, 0), np.float32)

@@ -182,6 +182,7 @@ class SynapseArray:
         self._state = new_state(storage, n)
         # Pulses that all cells got and that their counters do not show yet.
         self._uncounted = 0
+        self._whole_operations: dict[tuple[int, int, int], npt.NDArray[np.int64]] = {}
         self._sampler_state = new_state(sampler, n)
         # The second at which the sampling elements should have taken over the lam of all cells; None: they have.
         self._bias_due: float | None = None
@@ -317,9 +318,12 @@ class SynapseArray:
         """Do what `have_moved` and `operations` do after one pulse for every cell of an exact continuous element."""
         self.have_moved(self.all_cells, now)
         self._uncounted += 1
-        tiles = self._tiles(tile_wordlines, tile_bitlines)
-        whole_line_operations(*self.shape, tile_wordlines, tile_bitlines, write_columns, tiles)
-        return Programming(pulses_up, self.lam.size - pulses_up, tiles)
+        tile = (tile_wordlines, tile_bitlines, write_columns)
+        if tile not in self._whole_operations:
+            tiles = self._tiles(tile_wordlines, tile_bitlines)
+            whole_line_operations(*self.shape, *tile, tiles)
+            self._whole_operations[tile] = tiles
+        return Programming(pulses_up, self.lam.size - pulses_up, self._whole_operations[tile].copy())
 
     @property
     def state(self) -> Any:

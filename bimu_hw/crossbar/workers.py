@@ -40,4 +40,7 @@ class Workers:
 
     def split_numbered(self, n: int, part: Callable[[int, int, int], None]) -> None:
         """Do what `split` does with parts that are also told their number, from 0, to find work space of their own."""
-        self.split(n, lambda first, last: part(first, last, -(-first * self.threads // n)))
+        if self.threads == 1:
+            part(0, n, 0)
+        else:
+            self.split(n, lambda first, last: part(first, last, -(-first * self.threads // n)))

@@ -18,7 +18,7 @@ _F = np.float32
 CHUNK = 4
 
 #: Cells a block has at least, if the layer has as many.
-BLOCK_CELLS = 768
+BLOCK_CELLS = 384
 
 
 def block_rows(n_out: int) -> int:

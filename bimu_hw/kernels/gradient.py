@@ -42,9 +42,16 @@ def _add_one(d, w, base, out):
 
 
 @inline(**BORROWED)
-def _add_two(d, w, d_next, w_next, base, out):
+def _set_one(d, w, base, out):
     for c in range(out.size):
-        out[c] += d[c] * (base - w[c] * w[c]) + d_next[c] * (base - w_next[c] * w_next[c])
+        out[c] = d[c] * (base - w[c] * w[c])
+
+
+@inline(**BORROWED)
+def _set_four(d0, d1, d2, d3, w0, w1, w2, w3, base, out):
+    for c in range(out.size):
+        a = d0[c] * (base - w0[c] * w0[c]) + d1[c] * (base - w1[c] * w1[c])
+        out[c] = a + d2[c] * (base - w2[c] * w2[c]) + d3[c] * (base - w3[c] * w3[c])
 
 
 @inline(**BORROWED)
@@ -54,10 +61,21 @@ def _multiply(x, d, out):
 
 
 @inline(**BORROWED)
-def _multiply_by(x, out):
-    # By itself: with one array as input and output, the check that arrays do not overlap leads to a scalar loop.
-    for c in range(out.size):
-        out[c] *= x[c]
+def _scale_rows(x, n_out, out):
+    for r in range(x.size):
+        v = x[r]
+        row = out[r * n_out : (r + 1) * n_out]
+        for j in range(n_out):
+            row[j] *= v
+
+
+@inline(**BORROWED)
+def _spread_product(x, d, n_out, out):
+    for r in range(x.size):
+        v = x[r]
+        row, d_row = out[r * n_out : (r + 1) * n_out], d[r * n_out : (r + 1) * n_out]
+        for j in range(n_out):
+            row[j] = v * d_row[j]
 
 
 @inline(**BORROWED)
@@ -89,18 +107,18 @@ def gradient_block(x, n_out, spread, weights, block, relaxed, epsilon, work, out
     base = _F(1.0) + epsilon
     if x.shape[0] == 1:
         # The input is the same for all samples: it goes in at the end.
-        spread_rows(x[0], n_out, work[0])
         if relaxed:
             w = weights[block]
-            out[:] = _F(0.0)
-            # Two samples per pass: half the loads and stores of the sum.
-            for s in range(0, n_sample - 1, 2):
-                _add_two(spread[s], w[s], spread[s + 1], w[s + 1], base, out)
-            if n_sample % 2:
-                _add_one(spread[n_sample - 1], w[n_sample - 1], base, out)
-            _multiply_by(work[0], out)
+            # Four samples in the first pass: each pass loads and stores the sum.
+            if n_sample >= 4:
+                _set_four(spread[0], spread[1], spread[2], spread[3], w[0], w[1], w[2], w[3], base, out)
+            else:
+                _set_one(spread[0], w[0], base, out)
+            for s in range(4 if n_sample >= 4 else 1, n_sample):
+                _add_one(spread[s], w[s], base, out)
+            _scale_rows(x[0], n_out, out)
         else:
-            _multiply(work[0], spread[n_sample], out)
+            _spread_product(x[0], spread[n_sample], n_out, out)
         return
     out[:] = _F(0.0)
     for s in range(n_sample):

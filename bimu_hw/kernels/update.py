@@ -25,12 +25,12 @@ _SMALL, _LARGE = np.float32(2.0**-66), np.float32(1.5)
 
 
 @inline(**BORROWED)
-def _is_plain(request):
+def _count_odd(request):
     """Return how many requests lie outside the plain range, and how many are above zero."""
     odd, up = _I(0), _I(0)
     for c in range(request.size):
         size = abs(request[c])
-        odd = _I(odd + _I(size < _SMALL) + _I(size >= _LARGE))
+        odd = _I(odd + _I((size < _SMALL) | (size >= _LARGE)))
         up = _I(up + _I(request[c] > _F(0.0)))
     return odd, up
 
@@ -118,7 +118,7 @@ def update_layer(
             accumulate_block(ask, requested[a:b])
         odd, up = _I(1), _I(0)
         if exact:
-            odd, up = _is_plain(ask)
+            odd, up = _count_odd(ask)
         if odd == 0:
             busy[block] = -1
             total += b - a
