@@ -22,13 +22,13 @@ os.environ["NUMBA_NUM_THREADS"] = "1"
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
-import equinox as eqx  # noqa: E402
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-from training_step import RULE, examples, make_chip  # noqa: E402
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from training_step import RULE, examples, make_chip
 
-from bimu_hw.cards import load_card  # noqa: E402
+from bimu_hw.cards import load_card
 
 SIZES = (784, 100, 10)
 N_SAMPLE = 5

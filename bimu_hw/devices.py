@@ -335,6 +335,8 @@ def check_model(model: DeviceModel, where: str) -> None:
         missing = {"pulse_count", "fault"} - names
         if missing:
             raise DeviceModelError(f"{where}: state lacks {sorted(missing)}, which every storage model keeps.")
+        if model.exact is not None and model.exact not in names:
+            raise DeviceModelError(f"{where}: exact is {model.exact!r}, which the state lacks; declare it there.")
 
 
 @lru_cache(maxsize=1)

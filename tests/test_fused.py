@@ -91,7 +91,8 @@ def test_the_number_of_threads_changes_nothing(gradient, storage, monkeypatch):
     sizes = (301, 40, 10)
     one = learned(RULES["bimu"](), gradient, STORAGES[storage](), "residue", sizes=sizes)
     for threads in (2, 3):
-        assert_same(one, learned(RULES["bimu"](), gradient, STORAGES[storage](), "residue", sizes=sizes, threads=threads))
+        many = learned(RULES["bimu"](), gradient, STORAGES[storage](), "residue", sizes=sizes, threads=threads)
+        assert_same(one, many)
 
 
 @pytest.mark.parametrize("n_out", [1, 2, 10, 19, 100, 2000])

@@ -20,7 +20,6 @@ from bimu_hw.kernels.relaxed import relaxed_backward, relaxed_finish, relaxed_pr
 from bimu_hw.kernels.rules import Coefficients
 from bimu_hw.kernels.update import count_pulses, list_counts, update_layer
 
-
 #: Weight samples of a layer and pass from which on handing a part to another thread pays: waking it takes some 60 us.
 WORTH_SPLITTING = 1_000_000
 
@@ -103,8 +102,9 @@ class BlockedLayer:
         def part(first: int, last: int, number: int) -> None:
             found.append(
                 gradient(
-                    x, delta, self._weights, relaxed, np.float32(epsilon), self.rows, first, last, self._work[number], out
-                )
+                    x, delta, self._weights, relaxed, np.float32(epsilon), self.rows, first, last, self._work[number],
+                    out,
+                )  # fmt: skip
             )
 
         self._workers.split_numbered(self.n_blocks, part)
@@ -116,8 +116,8 @@ class BlockedLayer:
         return bool(gradient_is_zero(x, delta, self._weights, relaxed, e, self.rows, self.n_blocks, self._work[0]))
 
     def update(
-        self, x: FloatArray, delta: FloatArray, relaxed: bool, epsilon: float, rule: Coefficients, event: int, now: float,
-        tile: tuple[int, int, int],
+        self, x: FloatArray, delta: FloatArray, relaxed: bool, epsilon: float, rule: Coefficients, event: int,
+        now: float, tile: tuple[int, int, int],
     ) -> Programming:  # fmt: skip
         """Work out what the rule asks of each cell, and program it: the same bits as in several passes.
 
@@ -131,8 +131,8 @@ class BlockedLayer:
             tallies.append(
                 update_layer(
                     x, delta, self._weights, relaxed, np.float32(epsilon), rule.rule, rule.coefficient, rule.lam_prior,
-                    plan.policy, plan.scales, plan.exact, plan.key, plan.residue, plan.requested, self.rows, first, last,
-                    self._work[number], synapses.lam, plan.tanh, plan.sech2, self._counts, self._busy,
+                    plan.policy, plan.scales, plan.exact, plan.key, plan.residue, plan.requested, self.rows, first,
+                    last, self._work[number], synapses.lam, plan.tanh, plan.sech2, self._counts, self._busy,
                 )
             )  # fmt: skip
 

@@ -7,24 +7,20 @@ say so (`bimu_hw.devices`); evaluation and recording never do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.cards import Card
 from bimu_hw.crossbar.encoding import EXACT_STEP, level_grid
+from bimu_hw.crossbar.synapse_spec import POLICIES, Programming, Seeds, SynapseSpec, UpdatePlan, event_key
 from bimu_hw.devices import ROOM_TEMPERATURE, SamplerModel, Site, StorageModel, get_model, new_state
 from bimu_hw.errors import ScenarioError
-from bimu_hw.kernels import aligned_zeros, jit
-from bimu_hw.kernels.bits import fill_normal, fill_uniform, fold
+from bimu_hw.kernels import aligned_zeros
+from bimu_hw.kernels.bits import fill_normal, fill_uniform
 from bimu_hw.kernels.elementary import fill_tanh_sech2, update_tanh_sech2
 from bimu_hw.kernels.programming import (
-    DETERMINISTIC,
-    RESIDUE,
-    STOCHASTIC,
     accumulate,
     accumulate_residue,
     round_deterministic,
@@ -38,19 +34,6 @@ from bimu_hw.random import Purpose, stream_key
 
 FloatArray = npt.NDArray[np.float32]
 
-POLICIES = {"deterministic": DETERMINISTIC, "stochastic": STOCHASTIC, "residue": RESIDUE}
-
-
-@jit
-def _fold(key, word):
-    return fold(key, word)
-
-
-def event_key(base: np.uint64, event: int) -> np.uint64:
-    """Return `stream_key(seed, purpose, layer, event)` from the key of the stream without the event."""
-    return np.uint64(_fold(base, np.uint64(event)))
-
-
 _NO_TOTAL = np.zeros(0)
 
 
@@ -58,71 +41,6 @@ _NO_TOTAL = np.zeros(0)
 def _all_cells(n: int) -> npt.NDArray[np.int32]:
     """Return 0, 1, ... n - 1; shared by all arrays of that size."""
     return np.arange(n, dtype=np.int32)
-
-
-@dataclass(frozen=True)
-class SynapseSpec:
-    """Which devices, and how they are programmed.
-
-    Attributes
-    ----------
-    storage, sampler : Card
-    policy : {"deterministic", "stochastic", "residue"}
-    residue_bits : int
-        Width of the residue register below one level; 0: unlimited.
-    lam_max : float
-        lam of the outermost levels.
-    holds : {"read", "query", "until_rewritten"}
-    columns : {"differential", "reference"}
-        A weight is a pair of complementary cells, or one cell against a reference column halfway between its states.
-    """
-
-    storage: Card
-    sampler: Card
-    policy: str
-    residue_bits: int
-    lam_max: float
-    holds: str
-    columns: str
-
-
-@dataclass(frozen=True)
-class Seeds:
-    """The three seeds of a run: which chip, which noise, which data."""
-
-    fabrication: int
-    noise: int
-    data: int
-
-
-@dataclass(frozen=True)
-class Programming:
-    """What one update did to one layer, as integers.
-
-    Attributes
-    ----------
-    pulses_up, pulses_down : int
-        Pulses sent, summed over cells.
-    tiles : int64[tile, 3]
-        Row-wise write operations, pulse slots up and pulse slots down of each tile.
-    """
-
-    pulses_up: int
-    pulses_down: int
-    tiles: npt.NDArray[np.int64]
-
-
-class UpdatePlan(NamedTuple):
-    """What an update in one pass works on (`bimu_hw.kernels.update.update_layer`)."""
-
-    policy: int
-    scales: tuple[np.float32, np.float32, np.float32, np.float32]
-    key: np.uint64
-    residue: FloatArray
-    requested: npt.NDArray[np.float64]
-    exact: bool
-    tanh: FloatArray
-    sech2: FloatArray
 
 
 class SynapseArray:
@@ -195,7 +113,7 @@ class SynapseArray:
         nothing = np.zeros(0, np.float32)
         self._exact = storage.exact is not None and self.grid.quantum != 1.0
         # The level of an exact continuous element is lam itself.
-        self.lam = getattr(self._state, storage.exact) if self._exact else aligned_zeros(n)
+        self.lam = getattr(self._state, str(storage.exact)) if self._exact else aligned_zeros(n)
         self.residue = np.zeros(n, np.float32) if spec.policy == "residue" else nothing
         self.keep_requests = False
         self.requested = np.zeros(0)

@@ -50,24 +50,29 @@ import numba  # noqa: E402
 FLOAT_FLAGS = {"contract", "nsz", "arcp"}
 
 
-def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Compile a kernel with the settings of the house; keyword options go to `numba.njit`."""
+def jit(function: Callable[..., Any] | None = None, *, borrowed: bool = False, **options: Any) -> Any:
+    """Compile a kernel with the settings of the house; keyword options go to `numba.njit`.
+
+    Parameters
+    ----------
+    function : callable
+    borrowed : bool
+        For kernels that cut arrays into short pieces and call helpers on them: the pieces are not reference-counted,
+        which would take as long as the work on a block. They and their helpers allocate nothing and return no array.
+    """
     settings: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": FLOAT_FLAGS}
+    if borrowed:
+        settings["_nrt"] = False
     settings.update(options)
     return numba.njit(**settings) if function is None else numba.njit(**settings)(function)
 
 
-def inline(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Compile a helper that LLVM copies into its callers; keyword options go to `numba.njit`."""
-    settings: dict[str, Any] = {
-        "error_model": "numpy", "fastmath": FLOAT_FLAGS, "inline": "never", "forceinline": True, **options,
-    }  # fmt: skip
+def inline(function: Callable[..., Any] | None = None, *, borrowed: bool = False) -> Any:
+    """Compile a helper that LLVM copies into its callers; `borrowed` as in `jit`."""
+    settings: dict[str, Any] = {"error_model": "numpy", "fastmath": FLOAT_FLAGS, "inline": "never", "forceinline": True}
+    if borrowed:
+        settings["_nrt"] = False
     return numba.njit(**settings) if function is None else numba.njit(**settings)(function)
-
-
-#: For kernels that cut arrays into short pieces and call helpers on them: the pieces are not reference-counted, which
-#: would take as long as the work on a block. Such kernels and helpers allocate nothing and return no array.
-BORROWED = {"_nrt": False}
 
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bimu_hw.kernels import BORROWED, inline, jit
+from bimu_hw.kernels import inline, jit
 from bimu_hw.kernels.elementary import cos_turn, log32
 
 _U32 = np.uint32
@@ -88,7 +88,7 @@ def look_bits(key_low, key_high, cell, half):
     return half_turn(word) if upper else word
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def fill_pairs(weyl, key_high, lower, upper):
     """Write the words of successive cells from a Weyl term on, and the same words turned (uint32, flat)."""
     for c in range(lower.size):

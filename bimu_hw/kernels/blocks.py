@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bimu_hw.kernels import BORROWED, inline
+from bimu_hw.kernels import inline
 
 _F = np.float32
 
@@ -37,7 +37,7 @@ def count_chunks(n_in: int, rows: int) -> int:
     return -(-count_pairs(n_in, rows) // CHUNK)
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def block_range(block, rows, n_in):
     """Return the first word line of a block and the one behind its last."""
     half = (n_in + 1) // 2
@@ -47,7 +47,7 @@ def block_range(block, rows, n_in):
     return start, min(start + rows, half + upper * (n_in - half))
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def spread_rows(values, n_out, out):
     """Write each word line's value to all of its cells (float32, flat)."""
     for r in range(values.size):
@@ -57,7 +57,7 @@ def spread_rows(values, n_out, out):
             row[j] = v
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def add_rows(cells, rows, out):
     """Add up the cells of each bit line (flat, `rows` word lines) into `out` (float32[bitline])."""
     n_out = out.size
@@ -67,7 +67,7 @@ def add_rows(cells, rows, out):
             out[j] += row[j]
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def sum_chunks(partial, out):
     """Add up the partial sums of all chunks, float32[chunk, sample, bitline], in order."""
     for s in range(out.shape[0]):

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from bimu_hw.kernels import BORROWED, inline, jit
+from bimu_hw.kernels import inline, jit
 
 _F = np.float32
 _I = np.int32
@@ -127,7 +127,7 @@ def quotient(n, d):
     fused remainder: seven operations of the kind that processors do twice per cycle, against a division that keeps the
     divider busy for sixteen cycles. The same bits on every processor with fused multiply-add.
     """
-    y = _as_float(_I(_I(0x7EF311C7) - _as_int(d)))  # type: ignore[call-arg]
+    y = _as_float(_I(_I(0x7EF311C7) - _as_int(d)))  # type: ignore[call-arg, var-annotated]
     e = _F(1.0) - d * y
     y = y + y * (e * e + e)
     q = n * y
@@ -162,7 +162,7 @@ def fill_cos_turn(x, out):
         out[i] = cos_turn(x[i])
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def shape_block(x, tanh, sech2):
     """Write tanh x and sech**2 x element by element (float32, flat)."""
     for i in range(x.size):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from bimu_hw.kernels import BORROWED, inline, jit
+from bimu_hw.kernels import inline, jit
 from bimu_hw.kernels.blocks import block_range, spread_rows
 
 _F = np.float32
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def spread_delta(delta, rows, out):
     """Write delta / n_sample to every word line of a block, float32[sample, block cell], and their sum behind it.
 
@@ -35,32 +35,32 @@ def spread_delta(delta, rows, out):
             out[n_sample, c] += out[s, c]
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _add_one(d, w, base, out):
     for c in range(out.size):
         out[c] += d[c] * (base - w[c] * w[c])
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _set_one(d, w, base, out):
     for c in range(out.size):
         out[c] = d[c] * (base - w[c] * w[c])
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _set_four(d0, d1, d2, d3, w0, w1, w2, w3, base, out):
     for c in range(out.size):
         a = d0[c] * (base - w0[c] * w0[c]) + d1[c] * (base - w1[c] * w1[c])
         out[c] = a + d2[c] * (base - w2[c] * w2[c]) + d3[c] * (base - w3[c] * w3[c])
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _multiply(x, d, out):
     for c in range(out.size):
         out[c] = x[c] * d[c]
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _scale_rows(x, n_out, out):
     for r in range(x.size):
         v = x[r]
@@ -69,7 +69,7 @@ def _scale_rows(x, n_out, out):
             row[j] *= v
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _spread_product(x, d, n_out, out):
     for r in range(x.size):
         v = x[r]
@@ -78,13 +78,13 @@ def _spread_product(x, d, n_out, out):
             row[j] = v * d_row[j]
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _add_product(x, d, out):
     for c in range(out.size):
         out[c] += x[c] * d[c]
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def gradient_block(x, n_out, spread, weights, block, relaxed, epsilon, work, out):
     """Write the gradient of one block of word lines.
 
@@ -130,7 +130,7 @@ def gradient_block(x, n_out, spread, weights, block, relaxed, epsilon, work, out
             _add_product(work[0], spread[s], out)
 
 
-@jit(**BORROWED)
+@jit(borrowed=True)
 def gradient(x, delta, weights, relaxed, epsilon, rows, first, last, work, out):
     """Write the gradient of the blocks `first` to `last` - 1.
 
@@ -171,9 +171,12 @@ def gradient(x, delta, weights, relaxed, epsilon, rows, first, last, work, out):
     return found
 
 
-@jit(**BORROWED)
+@jit(borrowed=True)
 def gradient_is_zero(x, delta, weights, relaxed, epsilon, rows, n_blocks, work):
-    """Return whether the whole gradient of a layer is exactly zero; as a rule the first block says no. *Mutates* `work`."""
+    """Return whether the whole gradient of a layer is exactly zero; as a rule the first block says no.
+
+    *Mutates* `work`.
+    """
     n_out = delta.shape[1]
     spread = work[4:]
     spread_delta(delta, rows, spread)

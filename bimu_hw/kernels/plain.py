@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from bimu_hw.kernels import BORROWED, inline, jit
+from bimu_hw.kernels import inline, jit
 
 _F = np.float32
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _add_line(x, w, total):
     for j in range(total.size):
         total[j] += x * _F(w[j])
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _add_four_lines(x0, x1, x2, x3, w0, w1, w2, w3, total):
     for j in range(total.size):
         t = total[j] + x0 * _F(w0[j])
@@ -28,13 +28,13 @@ def _add_four_lines(x0, x1, x2, x3, w0, w1, w2, w3, total):
         total[j] = t + x3 * _F(w3[j])
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _clear(total):
     for j in range(total.size):
         total[j] = _F(0.0)
 
 
-@jit(**BORROWED)
+@jit(borrowed=True)
 def plain_product(x, weights, tile_rows, first, last, partial, out):
     """Multiply inputs by sampled binary weights, for samples `first` to `last` - 1.
 

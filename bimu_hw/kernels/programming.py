@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bimu_hw.kernels import BORROWED, inline, jit
+from bimu_hw.kernels import inline, jit
 from bimu_hw.kernels.bits import cell_bits, centred_uniform, key_halves
 
 _F = np.float32
@@ -55,14 +55,14 @@ def _collect(work, cells, counts):
 DETERMINISTIC, STOCHASTIC, RESIDUE = 0, 1, 2
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _deterministic(request, inverse_step, quantum):
     scale = inverse_step / quantum
     for c in range(request.size):
         request[c] = np.rint(request[c] * scale) * quantum
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _stochastic(request, inverse_step, quantum, key, first):
     scale = inverse_step / quantum
     low, high = key_halves(key)
@@ -71,7 +71,7 @@ def _stochastic(request, inverse_step, quantum, key, first):
         request[c] = np.floor(request[c] * scale + u) * quantum
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _residue(request, inverse_step, quantum, register_step, residue):
     scale = inverse_step / register_step
     inverse_quantum = _F(1.0) / quantum
@@ -82,7 +82,7 @@ def _residue(request, inverse_step, quantum, register_step, residue):
         request[c] = sent
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def round_block(policy, request, first, inverse_step, quantum, register_step, key, residue):
     """Turn the request of successive cells, the first of them cell `first`, into counts in place.
 
@@ -251,7 +251,7 @@ def write_operations(cells, counts, whole, n_bitlines, tile_wordlines, tile_bitl
     return pulses_up, pulses_down
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def accumulate_block(request, total):
     """Add every request (float32[cell]) to its running total (float64[cell])."""
     for c in range(request.size):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bimu_hw.kernels import BORROWED, inline, jit
+from bimu_hw.kernels import inline, jit
 from bimu_hw.kernels.bits import WEYL, fill_pairs, fold, key_halves
 from bimu_hw.kernels.blocks import CHUNK, add_rows, spread_rows, sum_chunks
 from bimu_hw.kernels.elementary import quotient
@@ -29,7 +29,7 @@ _U64 = np.uint64
 V_STEP = np.float32(2.0**-31 * (1.0 - 2.0**-24))
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _weigh(words, mean, x, weights, total):
     """Turn words into relaxed weights and add x times each to its running total, cell by cell."""
     for c in range(mean.size):
@@ -39,7 +39,7 @@ def _weigh(words, mean, x, weights, total):
         weights[c] = w
 
 
-@jit(**BORROWED)
+@jit(borrowed=True)
 def relaxed_product(x, mean, key, rows, first, last, keys, work, words, weights, partial):
     """Multiply inputs by freshly drawn relaxed weights, for the chunks `first` to `last` - 1 of the word lines.
 
@@ -92,7 +92,7 @@ def relaxed_product(x, mean, key, rows, first, last, keys, work, words, weights,
             add_rows(work[2 + s], rows, partial[chunk, s])
 
 
-@jit(**BORROWED)
+@jit(borrowed=True)
 def relaxed_transposed(delta, weights, rows, n_in, out):
     """Multiply output gradients by the transpose of the relaxed weights that `relaxed_product` left.
 
@@ -119,7 +119,7 @@ def relaxed_transposed(delta, weights, rows, n_in, out):
             out[s, i] = total
 
 
-@jit(**BORROWED)
+@jit(borrowed=True)
 def relaxed_finish(partial, normal, inverse_deviation, activation, h):
     """Add up the products of a layer, normalise them and, unless `activation` is -1, activate the result.
 
@@ -131,7 +131,7 @@ def relaxed_finish(partial, normal, inverse_deviation, activation, h):
         activate(normal, activation, h)
 
 
-@jit(**BORROWED)
+@jit(borrowed=True)
 def relaxed_backward(delta, weights, rows, normal_below, activation, delta_below):
     """Take output gradients back through the weights and the activation of the layer below. *Mutates* `delta_below`."""
     relaxed_transposed(delta, weights, rows, delta_below.shape[1], delta_below)

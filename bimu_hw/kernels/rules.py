@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.kernels import BORROWED, inline, jit
+from bimu_hw.kernels import inline, jit
 from bimu_hw.kernels.elementary import quotient, shape_block
 
 _F = np.float32
@@ -47,7 +47,7 @@ def coefficients_of(rule: int, *values: float, lam_prior: npt.NDArray[np.float32
     return Coefficients(rule, coefficient, np.zeros(0, np.float32) if lam_prior is None else lam_prior)
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _bimu(lam, tanh, sech2, gradient, through_weight, lr, inverse_lr_max, likelihood, kl, inverse_window, out):
     through_lam = _F(1.0) - through_weight
     for c in range(out.size):
@@ -59,7 +59,7 @@ def _bimu(lam, tanh, sech2, gradient, through_weight, lr, inverse_lr_max, likeli
         out[c] = -quotient(lr * g + lam[c] * s * inverse_window, below)
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _bayesbinn(lam, sech2, gradient, through_weight, lr, prior_strength, lam_prior, out):
     relaxed = _F(1.0) - through_weight
     for c in range(out.size):
@@ -67,7 +67,7 @@ def _bayesbinn(lam, sech2, gradient, through_weight, lr, prior_strength, lam_pri
         out[c] = -lr * (gradient[c] / scale + prior_strength * (lam[c] - lam_prior[c]))
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def request_block(rule, coefficient, lam, tanh, sech2, lam_prior, gradient, through_weight, out):
     """Write the change of lam that a rule asks for (`Coefficients`); arrays float32, flat, of the same cells."""
     k = coefficient

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bimu_hw.kernels import BORROWED, inline, jit
+from bimu_hw.kernels import inline, jit
 from bimu_hw.kernels.blocks import block_range
 from bimu_hw.kernels.elementary import shape_block
 from bimu_hw.kernels.gradient import gradient_block, spread_delta
@@ -24,7 +24,7 @@ _MOST = np.int32(2**31 - 1)
 _SMALL, _LARGE = np.float32(2.0**-66), np.float32(1.5)
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _count_odd(request):
     """Return how many requests lie outside the plain range, and how many are above zero."""
     odd, up = _I(0), _I(0)
@@ -35,7 +35,7 @@ def _count_odd(request):
     return odd, up
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _tally(counts):
     """Return how many counts are not zero, and how many are above."""
     some, up = _I(0), _I(0)
@@ -45,19 +45,19 @@ def _tally(counts):
     return some, up
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _move(counts, top, lam):
     for c in range(counts.size):
         lam[c] = min(max(lam[c] + counts[c], -top), top)
 
 
-@inline(**BORROWED)
+@inline(borrowed=True)
 def _copy(values, out):
     for c in range(values.size):
         out[c] = values[c]
 
 
-@jit(**BORROWED)
+@jit(borrowed=True)
 def update_layer(
     x, delta, weights, relaxed, epsilon, rule, coefficient, lam_prior, policy, scales, exact, key, residue, requested,
     rows, first, last, work, lam, tanh, sech2, counts, busy,

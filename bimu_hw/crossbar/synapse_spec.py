@@ -1,0 +1,93 @@
+"""What a layer's synapses are made of and told, as plain data: devices, seeds, plans and what an update did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bimu_hw.cards import Card
+from bimu_hw.kernels import jit
+from bimu_hw.kernels.bits import fold
+from bimu_hw.kernels.programming import DETERMINISTIC, RESIDUE, STOCHASTIC
+
+FloatArray = npt.NDArray[np.float32]
+
+POLICIES = {"deterministic": DETERMINISTIC, "stochastic": STOCHASTIC, "residue": RESIDUE}
+
+
+@jit
+def _fold(key, word):
+    return fold(key, word)
+
+
+def event_key(base: np.uint64, event: int) -> np.uint64:
+    """Return `stream_key(seed, purpose, layer, event)` from the key of the stream without the event."""
+    return np.uint64(_fold(base, np.uint64(event)))
+
+
+@dataclass(frozen=True)
+class SynapseSpec:
+    """Which devices, and how they are programmed.
+
+    Attributes
+    ----------
+    storage, sampler : Card
+    policy : {"deterministic", "stochastic", "residue"}
+    residue_bits : int
+        Width of the residue register below one level; 0: unlimited.
+    lam_max : float
+        lam of the outermost levels.
+    holds : {"read", "query", "until_rewritten"}
+    columns : {"differential", "reference"}
+        A weight is a pair of complementary cells, or one cell against a reference column halfway between its states.
+    """
+
+    storage: Card
+    sampler: Card
+    policy: str
+    residue_bits: int
+    lam_max: float
+    holds: str
+    columns: str
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The three seeds of a run: which chip, which noise, which data."""
+
+    fabrication: int
+    noise: int
+    data: int
+
+
+@dataclass(frozen=True)
+class Programming:
+    """What one update did to one layer, as integers.
+
+    Attributes
+    ----------
+    pulses_up, pulses_down : int
+        Pulses sent, summed over cells.
+    tiles : int64[tile, 3]
+        Row-wise write operations, pulse slots up and pulse slots down of each tile.
+    """
+
+    pulses_up: int
+    pulses_down: int
+    tiles: npt.NDArray[np.int64]
+
+
+class UpdatePlan(NamedTuple):
+    """What an update in one pass works on (`bimu_hw.kernels.update.update_layer`)."""
+
+    policy: int
+    scales: tuple[np.float32, np.float32, np.float32, np.float32]
+    key: np.uint64
+    residue: FloatArray
+    requested: npt.NDArray[np.float64]
+    exact: bool
+    tanh: FloatArray
+    sech2: FloatArray
