@@ -104,7 +104,7 @@ class BlockedLayer:
                 gradient(
                     x, delta, self._weights, relaxed, np.float32(epsilon), self.rows, first, last, self._work[number],
                     out,
-                )  # fmt: skip
+                )
             )
 
         self._workers.split_numbered(self.n_blocks, part)
