@@ -257,7 +257,7 @@ class _Replay(Run):
             self.scenario, chosen, row.example, row.task, row.start_tick,
             planes[chosen.sample if len(planes) > 1 else 0].copy(),
             weights[chosen.sample * looks : (chosen.sample + 1) * looks].copy(),
-            *synapses.device_conductances(),
+            *synapses.cells_read.conductances(),
             TileLayout(synapses.spec.columns, *read_conductances(synapses.spec.sampler)),
         )  # fmt: skip
         raise _Reached
