@@ -12,10 +12,12 @@ columns; the source sits in the ladder of its line. Eight vectors of one array g
 (`bimu_hw.kernels.lanes`) and share its factors.
 
 Certificate. Of a current injected into a column of P the share prod(a) reaches its terminal and the rest leaves through
-the diagonal, K, so with eta = 1 - min prod(a) both P^-1 K 1 <= eta and N 1 <= K 1 hold, all entries being positive. If
-column voltages move by at most beta from one plain step to the next, what the lines inject is off by at most
-N beta <= beta K, and beta K / (1 - eta) bounds what all steps to come would add to it: the sensed currents are known
-to beta / (1 - eta) times the sum of K down a column. beta is found on the way down the columns.
+the diagonal, K, so P^-1 K 1 <= eta = 1 - min prod(a). With all columns at 1 V a line returns a part of what it takes to
+its source, in a cell K times the share of the source's voltage that reaches the line's open end or more, so
+N 1 <= kappa K 1, where kappa = 1 less the least such share; all entries are positive. If column voltages move by at
+most beta from one plain step to the next, what the lines inject is off by at most N beta <= beta kappa K, and all steps
+to come make at most beta kappa K / (1 - kappa eta) of it: the sensed currents are known to beta kappa / (1 - kappa eta)
+times the sum of K down a column. beta is found on the way down the columns.
 
 Memory. Lines are padded to a multiple of eight at the open end of the columns, by lines without cells, and walked two
 by two: what a walk reads lies in the order in which it reads, as [pair of lines, column, ...], flat.
@@ -137,7 +139,7 @@ def factorise(n_line, n, line, source, column, sense, ladders, work):
     m = (n_line + 7) // 8 * 8
     cell, coefficients, down, entry = ladders
     one, r, r_end = splat(work, 1.0), splat(work, line), splat(work, source)
-    overall = splat(work, 0.0)
+    overall = steepest = splat(work, 0.0)
     for k in range(0, m, 8):
         base = k * n
         e = one
@@ -148,7 +150,9 @@ def factorise(n_line, n, line, source, column, sense, ladders, work):
             v = add(v, multiply(load(cell, base + 8 * j), e))
             e = add(e, multiply(r if j > 0 else r_end, v))
         store(entry, k, divide(v, e))
+        # e is the source's voltage over that at the open end.
         overall = add(overall, e)
+        steepest = greatest(steepest, e)
         scale = divide(one, e)
         before = e
         u = one
@@ -179,7 +183,9 @@ def factorise(n_line, n, line, source, column, sense, ladders, work):
             store_lane(down, at + 6 * n, kept, 6)
             store_lane(down, at + 7 * n, kept, 7)
     store(work, 0, overall)
+    store(work, 8, steepest)
     finite = np.isfinite(np.sum(work[:8]))
+    kappa = 1.0 - 1.0 / np.max(work[8:16])
     u = work[:n]
     passed = work[n : 2 * n]
     total = work[2 * n : 3 * n]
@@ -197,8 +203,8 @@ def factorise(n_line, n, line, source, column, sense, ladders, work):
             u[j] = t * a
             passed[j] *= a
             total[j] += k
-    least = np.min(passed)
-    return np.max(total) / least if finite and least > 0.0 else np.inf
+    contraction = kappa * (1.0 - np.min(passed))
+    return kappa * np.max(total) / (1.0 - contraction) if finite and contraction < 1.0 else np.inf
 
 
 @jit
