@@ -110,7 +110,8 @@ class HeldReads:
                 sums -= tile.known / tile.unit * size.sum(axis=-1, keepdims=True)
             out[first:last, :, tile.number, tile.first_output : tile.first_output + n] = sums
             power = (found[..., n:] * volts).sum(axis=-1) + tile.replica * (own**2).sum(axis=-1)
-            conductance[first:last] += power @ duration
+            # Not a matrix product: its bits could depend on how many samples there are.
+            conductance[first:last] += (power * duration).sum(axis=-1)
 
     def _build(self, s: int) -> None:
         layer = self._layer
