@@ -213,7 +213,7 @@ def loop_rows(n_samples: int = 5) -> None:
             print(f"{ohm:>5g} ohm  {name:<27} best {min(times):7.3f} ms, median {statistics.median(times):7.3f} ms")
 
 
-def error_rows(n_queries: int = 8) -> None:
+def error_rows(n_queries: int = 20) -> None:
     """Compare reads of the digits quickstart with the general solver: its chip, its inputs, random gradients."""
     from bimu_hw.crossbar.encoding import gradient_planes
     from bimu_hw.run import Run
