@@ -419,7 +419,7 @@ def test_weights_that_stay_are_read_through_matrices_that_say_the_same():
         chip.infer(example(seed), 3, 0.0, fresh=False)
         assert np.abs(chip._layers[0].forward.sums - sums).max() < 1e-4
         assert chip.forward_reads().conductance[0] == pytest.approx(conductance[0], rel=1e-4)
-    assert all(matrices for matrices in chip._layers[0].forward._held._matrices)
+    assert chip._layers[0].forward._held._built.all()
     chip.infer(example(0), 5, 0.0)
     assert chip._layers[0].forward._held is None
 
