@@ -2,8 +2,8 @@
 
 What the model of time contains: inputs arrive and wait in a bounded queue that drops when it is full; one
 controller serves queries and updates one after the other, updates first; a query takes its Monte Carlo samples
-through the layers in turn; tiles of a layer work in lock-step and are one operation, one event; converters are
-shared by neighbouring columns; a label comes after the oracle's latency; an update reads lam, computes the rule and
+through the layers in turn; tiles of a layer work in lock-step and are one operation; converters are shared by
+neighbouring columns; the stages of a job pass as one event; a label comes after the oracle's latency; an update reads lam, computes the rule and
 programs row by row; whatever is powered leaks.
 
 What it does not contain: pipelining of samples over layers, several queries in flight, contention between single tiles,
