@@ -100,10 +100,10 @@ def draw(found: Characterisation, folder: Path) -> list[Path]:
 def _pulses(found: Characterisation, n_devices: int, seed: int) -> None:
     response = stores.pulse_response(found.card, n_devices, seed)
     fresh = stores.fresh_response(found.card, n_devices, seed)
-    found.figures["pulses"] = 2, [
-        lambda axes: plots.plot_pulse_response(response, axes),
-        lambda axes: plots.plot_conductance(response if fresh is None else fresh, axes),
-    ]
+    panels: list[Panel] = [lambda axes: plots.plot_pulse_response(response, axes)]
+    if get_model(found.card.model).family != "cmos":  # a register has no conductance
+        panels.append(lambda axes: plots.plot_conductance(response if fresh is None else fresh, axes))
+    found.figures["pulses"] = len(panels), panels
     n_up = int(response.attrs["n_up"])
     mean = response["seen"].mean("cell").sel(pulse=[0, n_up, 2 * n_up]).values
     found.sentences.append(
@@ -133,7 +133,7 @@ def _levels(found: Characterisation, n_devices: int, seed: int) -> None:
 
 
 def _switching(found: Characterisation, n_devices: int, seed: int) -> None:
-    moved = stores.switching_probability(found.card, max(n_devices, 1000), seed)
+    moved = stores.switching_probability(found.card, max(n_devices, 20_000), seed)
     if moved is None:
         found.sentences.append("switching: no pulse of this card fails as a whole; no figure of failures")
         return
@@ -191,7 +191,7 @@ def _noise(found: Characterisation, n_devices: int, seed: int) -> None:
 
 
 def _sampler(found: Characterisation, n_devices: int, seed: int) -> None:
-    response = sampler_response(found.card, n_devices, seed)
+    response = sampler_response(found.card, max(n_devices, 20_000), seed)
     panels: list[Panel] = [
         lambda axes: plots.plot_sigmoid(response, axes),
         lambda axes: plots.plot_residual(response, axes),

@@ -31,13 +31,12 @@ def _engineering(axis: Any, unit: str) -> None:
     axis.set_major_formatter(EngFormatter(unit, sep="\N{NARROW NO-BREAK SPACE}"))
 
 
-def _log_time(axes: Axes, unit: str = "s") -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter
-
+def _log_axis(axes: Axes, unit: str = "") -> None:
+    """Give x a logarithmic axis: with SI prefixes if a unit is given, else with powers of ten."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(numticks=7))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    _engineering(axes.xaxis, unit)
+    _plain_log(axes.xaxis)
+    if unit:
+        _engineering(axes.xaxis, unit)
 
 
 def _plain_log(axis: Any) -> None:
@@ -45,6 +44,16 @@ def _plain_log(axis: Any) -> None:
 
     axis.set_major_locator(LogLocator(numticks=7))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _signed(level: float) -> str:
+    return f"{level:+g}".replace("-", "−")
+
+
+def _whole_numbers(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
 
 
 def _band(axes: Axes, x: Any, values: Any, colour: str, label: str = "", band: str = "") -> None:
@@ -73,6 +82,7 @@ def plot_pulse_response(data: xr.Dataset, axes: Axes) -> Axes:
         axes.plot(pulse, trace, color=("0.25", "0.45", "0.65")[i], lw=0.6, label="single cells" if i == 0 else None)
     axes.axvline(n_up, color="0.5", lw=0.7, ls=":")
     axes.set(xlabel="pulses (up, then down)", ylabel="level", xlim=(0, int(pulse[-1])))
+    _whole_numbers(axes)
     bottom, top = axes.get_ylim()
     axes.set_ylim(bottom, top + 0.3 * (top - bottom))  # room for the legend
     axes.legend(loc="upper center", ncols=3, columnspacing=0.8)
@@ -93,10 +103,12 @@ def plot_conductance(data: xr.Dataset, axes: Axes) -> Axes:
         names = ("plus device", "minus device") if values.shape[2] == 2 else ("mean",)
         for d in range(values.shape[2]):
             colour = (COLOURS[2], COLOURS[1])[d % 2]
-            _band(axes, pulse, values[:, :, d], colour, names[d] if d < len(names) else f"device {d + 1}")
+            name = names[d] if d < len(names) else f"device {d + 1}"
+            _band(axes, pulse, values[:, :, d], colour, name, "1–99 %" if d == 0 else "")
         axes.axvline(int(data.attrs["n_up"]), color="0.5", lw=0.7, ls=":")
         axes.set(xlabel="pulses (up, then down)", ylabel="conductance")
     axes.set_xlim(0, int(pulse[-1]))
+    _whole_numbers(axes)
     bottom, top = axes.get_ylim()
     axes.set_ylim(bottom, top + 0.22 * (top - bottom))
     axes.legend(loc="upper center", ncols=3, columnspacing=0.8)
@@ -107,17 +119,22 @@ def plot_conductance(data: xr.Dataset, axes: Axes) -> Axes:
 def plot_levels(data: xr.Dataset, axes: Axes, how: str, n_shown: int = 9) -> Axes:
     """Plot histograms of the cells at up to `n_shown` levels."""
     level = data["level"].values
-    chosen = np.unique(np.linspace(0, len(level) - 1, min(n_shown, len(level))).round().astype(int))
     seen = data["seen"].sel(how=how).values
-    low, high = float(seen.min()), float(seen.max())
+    first = 1 if how == "pulsed" and len(level) > 2 else 0  # before the first pulse all stand where they were put
+    chosen = np.unique(np.linspace(first, len(level) - 1, min(n_shown, len(level) - first)).round().astype(int))
+    low, high = float(seen[chosen].min()), float(seen[chosen].max())
     pad = 0.03 * max(high - low, 1e-9)
     edges = np.linspace(low - pad, high + pad, 161)
+    highest = []
     for i, k in enumerate(chosen):
         share = np.histogram(seen[k], edges)[0] / seen.shape[1]
+        highest.append(share.max())
         axes.stairs(share, edges, color=COLOURS[i % 6], fill=True, alpha=0.55, lw=0)
         axes.stairs(share, edges, color=COLOURS[i % 6], lw=0.6)
-    shown = f"every level of {len(level)}" if len(chosen) == len(level) else f"{len(chosen)} of the levels"
-    axes.set(xlabel="level as seen", ylabel="share of cells", title=f"{how}, {shown}", ylim=(0, None))
+    spread = [h for h in highest if h < 0.9]  # a level without any noise may run off the top
+    n_levels = int(data["lower"].values[-1]) + 2
+    axes.set(xlabel="level as seen", ylabel="share of cells", title=f"{how}, {len(chosen)} of {n_levels} levels")
+    axes.set_ylim(0, 1.15 * max(spread or highest))
     return axes
 
 
@@ -141,15 +158,15 @@ def plot_switching_probability(data: xr.Dataset, axes: Axes) -> Axes:
     stays = 1.0 - data["moved"].values
     error = np.sqrt(np.maximum(stays * (1.0 - stays), 0.0) / data.attrs["n_cells"])
     for i, (direction, marker, colour) in enumerate((("up", "o-", _UP), ("down", "s--", _DOWN))):
-        there = stays[i] > 0.0
-        below = np.minimum(error[i], 0.9 * stays[i])  # a bar may not reach zero on this axis
+        there = stays[i] * data.attrs["n_cells"] >= 5.0  # fewer cells say nothing on this axis
         axes.errorbar(
-            pulse[there], stays[i][there], (below[there], error[i][there]), fmt=marker, ms=3, lw=1, color=colour,
+            pulse[there], stays[i][there], error[i][there], fmt=marker, ms=3, lw=1, color=colour,
             label=f"pulses {direction}",
         )  # fmt: skip
     axes.set_yscale("log")
     _plain_log(axes.yaxis)
     axes.set(xlabel="pulses", ylabel="share of cells not moved")
+    _whole_numbers(axes)
     axes.legend(loc="upper right")
     return axes
 
@@ -160,9 +177,9 @@ def plot_retention(data: xr.Dataset, axes: Axes) -> Axes:
     temperature = float(data["temperature"][0])
     for i, start in enumerate(data["start"].values):
         values = data["level"].isel(temperature=0, start=i).values
-        _band(axes, time, values, COLOURS[i % 6], f"{start:+g}")
-    _log_time(axes)
-    axes.set(xlabel="time since programming", ylabel="level", title=f"at {temperature:g} K, from level")
+        _band(axes, time, values, COLOURS[i % 6], _signed(start))
+    _log_axis(axes)  # ten years are 3 x 10^8 s: nobody says 300 Ms
+    axes.set(xlabel="time since programming (s)", ylabel="level", title=f"at {temperature:.0f} K, from level")
     bottom, top = axes.get_ylim()
     axes.set_ylim(bottom, top + 0.25 * (top - bottom))
     axes.legend(loc="upper center", ncols=4, columnspacing=0.8)
@@ -175,9 +192,9 @@ def plot_temperatures(data: xr.Dataset, axes: Axes) -> Axes:
     top = float(data["start"][0])
     for i, temperature in enumerate(data["temperature"].values):
         share = data["level"].isel(temperature=i, start=0).mean("cell").values / top
-        axes.plot(time, share, ("-", "--", ":")[i % 3], color=COLOURS[(0, 1, 3)[i % 3]], label=f"{temperature:g} K")
-    _log_time(axes)
-    axes.set(xlabel="time since programming", ylabel="mean level / its start", title=f"from level {top:+g}")
+        axes.plot(time, share, ("-", "--", ":")[i % 3], color=COLOURS[(0, 1, 3)[i % 3]], label=f"{temperature:.0f} K")
+    _log_axis(axes)  # ten years are 3 x 10^8 s: nobody says 300 Ms
+    axes.set(xlabel="time since programming (s)", ylabel="mean level / its start", title=f"from level {_signed(top)}")
     axes.legend(loc="lower left")
     return axes
 
@@ -190,13 +207,14 @@ def plot_drift(data: xr.Dataset, axes: Axes) -> Axes:
     for i, start in enumerate(data["start"].values):
         values = data["conductance"].isel(temperature=0, start=i).values.astype(np.float64)
         if values[0].mean() > 0.0:
-            _band(axes, time, values / values[0].mean(), COLOURS[i % 6], f"from level {start:+g}")
-    _log_time(axes)
+            _band(axes, time, values / values[0].mean(), COLOURS[i % 6], f"from level {_signed(start)}")
+            axes.lines[-1].set(linestyle=("-", "--", ":", "-.")[i % 4], zorder=3 + i)
+    _log_axis(axes)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0, 7.0)))
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set(xlabel="time since programming", ylabel="conductance / its start", title="first device")
+    axes.set(xlabel="time since programming (s)", ylabel="conductance / its start", title="first device")
     axes.legend(loc="lower left")
     return axes
 
@@ -204,7 +222,7 @@ def plot_drift(data: xr.Dataset, axes: Axes) -> Axes:
 def plot_window(data: xr.Dataset, axes: Axes) -> Axes:
     """Plot the window of a cell over the pulses it has received: mean and 1-99 %."""
     _band(axes, data["count"].values, data["window"].values, COLOURS[0], "mean", "1–99 %")
-    _log_time(axes, "")
+    _log_axis(axes)
     axes.set(xlabel="pulses received", ylabel="window (levels)", ylim=(0, None))
     axes.legend(loc="lower left")
     return axes
@@ -213,7 +231,7 @@ def plot_window(data: xr.Dataset, axes: Axes) -> Axes:
 def plot_worn_out(data: xr.Dataset, axes: Axes) -> Axes:
     """Plot the share of worn-out cells over the pulses received."""
     axes.plot(data["count"].values, data["worn_out"].values, "o-", ms=2.5, color=_DOWN)
-    _log_time(axes, "")
+    _log_axis(axes)
     axes.set(xlabel="pulses received", ylabel="share of cells worn out", ylim=(-0.03, 1.03))
     return axes
 
@@ -239,7 +257,7 @@ def plot_spectrum(data: xr.Dataset, axes: Axes) -> Axes:
     mean = [[v[which == b].mean() for b in used] for v in (frequency, data["spectrum"].values)]
     axes.loglog(*mean, "o", ms=2.5, color=COLOURS[0], label="measured")
     axes.loglog(frequency, data["expected"].values, color=COLOURS[1], label="expected")
-    _log_time(axes, "Hz")
+    _log_axis(axes, "Hz")
     _plain_log(axes.yaxis)
     axes.set(xlabel="frequency", ylabel="noise power (levels² / Hz)")
     axes.legend(loc="lower left")
@@ -250,14 +268,14 @@ def plot_sigmoid(response: SamplerResponse, axes: Axes) -> Axes:
     """Plot the probability of +1 over lam: nominal device, mean of devices, 1-99 %, and sigma(2 lam)."""
     r = response
     slope, offset = r.fit(r.mean)
-    axes.fill_between(r.lam, r.low, r.high, color=COLOURS[4], alpha=0.35, lw=0, label="devices, 1–99 %")
-    axes.plot(r.lam, r.mean, color=COLOURS[4], lw=2.4, label="mean of devices")
-    axes.plot(r.lam, r.nominal, color=COLOURS[0], label="nominal device")
+    axes.fill_between(r.lam, r.low, r.high, color=COLOURS[4], alpha=0.35, lw=0, label="1–99 %")
+    axes.plot(r.lam, r.mean, color=COLOURS[4], lw=2.4, label="mean")
+    axes.plot(r.lam, r.nominal, color=COLOURS[0], label="nominal")
     axes.plot(r.lam, r.ideal, color="black", lw=0.8, ls="--", label="σ(2λ)")
-    axes.set(xlabel="λ", ylabel="P(+1)", xlim=(-6, 6), title=f"mean ≈ σ(2({slope:.3f} λ {offset:+.3f}))")
-    axes.legend(loc="upper left", borderpad=0.1)
-    axes.set_ylim(-0.03, 1.45)
-    axes.set_yticks(np.linspace(0, 1, 6))
+    sign = "−" if offset < 0.0 else "+"
+    axes.set(xlabel="λ", ylabel="P(+1)", xlim=(-6, 6), ylim=(-0.03, 1.03))
+    axes.set_title(f"mean ≈ σ(2({slope:.3f} λ {sign} {abs(offset):.3f}))")
+    axes.legend(loc="upper left", borderpad=0.1, handlelength=1.1, handletextpad=0.4)
     return axes
 
 
@@ -282,13 +300,15 @@ def plot_drive(response: SamplerResponse, axes: Axes) -> Axes:
     return axes
 
 
-def plot_telegraph_trace(data: xr.Dataset, axes: Axes, n_looks: int = 400) -> Axes:
+def plot_telegraph_trace(data: xr.Dataset, axes: Axes) -> Axes:
     """Plot the state of one device per lam over time, one above the other."""
-    for i, lam in enumerate(data["lam"].values):
-        time = np.arange(n_looks) * float(data["interval"][i])
-        axes.step(time, data["state"].values[i, :n_looks, 0] * 0.4 + i, where="post", color=COLOURS[(0, 1, 2)[i % 3]])
+    end = 30.0 * float(data.attrs["tau0"])
+    for i in range(data.sizes["lam"]):
+        time = np.arange(data.sizes["look"]) * float(data["interval"][i])
+        shown = time <= end
+        axes.step(time[shown], data["state"].values[i, shown, 0] * 0.35 + i, where="post", color=COLOURS[(0, 1, 2)[i % 3]])
     axes.set_yticks(np.arange(data["lam"].size), [f"λ = {lam:g}" for lam in data["lam"].values])
-    axes.set(xlabel="time", title="one free-running device", xlim=(0, n_looks * float(data["interval"].min())))
+    axes.set(xlabel="time", title="one free-running device", xlim=(0, end))
     axes.grid(axis="y", visible=False)
     _engineering(axes.xaxis, "s")
     return axes
@@ -332,7 +352,9 @@ def plot_relaxation_time(data: xr.Dataset, axes: Axes) -> Axes:
     """Plot the relaxation time over lam and tau0 / cosh(lam_eff)."""
     lam = data["lam"].values
     axes.plot(lam, data["relaxation_time"].values, "o", ms=4, color=COLOURS[0], label="measured")
-    axes.plot(lam, data["expected_relaxation_time"].values, color=COLOURS[1], lw=1, label="τ₀ / cosh λ")
+    fine = np.linspace(lam.min(), lam.max(), 101)
+    felt = data.attrs["slope"] * fine + data.attrs["offset"]
+    axes.plot(fine, data.attrs["tau0"] / np.cosh(felt), color=COLOURS[1], lw=1, label="τ₀ / cosh λ")
     axes.set(xlabel="λ", ylabel="relaxation time", ylim=(0, None))
     axes.legend(loc="upper right")
     _engineering(axes.yaxis, "s")
@@ -341,6 +363,8 @@ def plot_relaxation_time(data: xr.Dataset, axes: Axes) -> Axes:
 
 def plot_switching(data: xr.Dataset, axes: Axes) -> Axes:
     """Plot the probability to switch over the write amplitude, for several pulse widths, and what devices do."""
+    from matplotlib.ticker import MaxNLocator
+
     own = float(data["width"][0])
     axes.fill_between(data["drive"], data["low"], data["high"], color=COLOURS[0], alpha=0.18, lw=0,
                       label="devices, 1–99 %")  # fmt: skip
@@ -349,8 +373,9 @@ def plot_switching(data: xr.Dataset, axes: Axes) -> Axes:
         axes.plot(data["amplitude"].values[i], data["probability"].values, color=COLOURS[(0, 1, 2, 3, 5)[i % 5]],
                   ls="-" if width == own else "--", lw=1, label=format_quantity(float(width), "s"))  # fmt: skip
     axes.set(xlabel="write amplitude", ylabel="probability to switch", ylim=(-0.03, 1.03))
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="pulse width", title_fontsize=7)
     _engineering(axes.xaxis, str(data["amplitude"].attrs["units"]))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     return axes
 
 
@@ -359,7 +384,7 @@ def plot_width(data: xr.Dataset, axes: Axes) -> Axes:
     for i, wanted in enumerate((0.1, 0.5, 0.9)):
         at = [np.interp(0.5 * np.log(wanted / (1.0 - wanted)), data["lam"].values, a) for a in data["amplitude"].values]
         axes.plot(data["width"].values, at, "o-", ms=3, color=COLOURS[(4, 0, 3)[i]], label=f"P = {wanted:g}")
-    _log_time(axes)
+    _log_axis(axes, "s")
     axes.set(xlabel="pulse width", ylabel="write amplitude")
     _engineering(axes.yaxis, str(data["amplitude"].attrs["units"]))
     axes.legend(loc="lower left")

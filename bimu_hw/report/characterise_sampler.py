@@ -108,7 +108,7 @@ def telegraph(
             ),
         },
         {"lam": np.asarray(lam, np.float64), "sign": signs, "lag": np.arange(n_lags)},
-        {"card": card.name, "tau0": tau0},
+        {"card": card.name, "tau0": tau0, "slope": float(params.slope), "offset": float(params.offset)},
     )
 
 
@@ -136,7 +136,7 @@ def _survival(bits: Bits, sign: int, longest: int) -> npt.NDArray[np.float64]:
     return 1.0 - np.cumsum(same)[:-1] / max(int(same.sum()), 1)
 
 
-def switching(card: Card, n_devices: int, seed: int, n_looks: int = 200) -> xr.Dataset | None:
+def switching(card: Card, n_devices: int, seed: int, n_looks: int = 1000) -> xr.Dataset | None:
     """Return the probability to switch against amplitude and width of the write pulse.
 
     Returns

@@ -7,6 +7,7 @@ device are left out of what a cell does; how many there are is an attribute, ``s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,8 @@ def pulse_response(card: Card, n_devices: int, seed: int, n_pulses: int | None =
         Cells.
     seed : int
     n_pulses : int, optional
-        Pulses in each direction; default: half as many again as carry a linear device through its range.
+        Pulses in each direction; default: half as many again as carry a linear device through its range, or on a
+        continuous element as many.
 
     Returns
     -------
@@ -58,7 +60,7 @@ def pulse_response(card: Card, n_devices: int, seed: int, n_pulses: int | None =
         sound cells, over the number of pulses; attribute ``n_up``: the last pulse up.
     """
     bench = Bench(card, n_devices, seed)
-    n_up = n_pulses or int(np.ceil(1.5 * bench.n_steps))
+    n_up = n_pulses or int(np.ceil((1.5 if bench.grid.quantum == 1.0 else 1.0) * bench.n_steps))
     kept = np.unique(np.r_[np.linspace(0, n_up, _MOST_POINTS // 2), np.linspace(n_up, 2 * n_up, _MOST_POINTS // 2)]
                      .round().astype(int) if n_up > _MOST_POINTS // 2 else np.arange(2 * n_up + 1))  # fmt: skip
     wanted = set(kept.tolist())
@@ -352,7 +354,9 @@ def read_noise(card: Card, n_devices: int, seed: int, n_looks: int = 8192) -> xr
         fastest.append(values.flicker_fastest)
     interval = min(fastest) / 10.0
     bench.program(0.0)
-    white = float(np.std(Bench(_without_noise(card), 4096, seed).look()))
+    quiet = Bench(replace(card, nonidealities={}), 4096, seed)
+    quiet.program(0.0)
+    white = float(np.std((quiet.look() - quiet.level())[quiet.sound]))
     seen = np.empty((n_looks, int(bench.sound.sum())))
     for row in seen:
         bench.wait(interval)
@@ -377,12 +381,6 @@ def read_noise(card: Card, n_devices: int, seed: int, n_looks: int = 8192) -> xr
         },
         _attrs(bench, card),
     )  # fmt: skip
-
-
-def _without_noise(card: Card) -> Card:
-    from dataclasses import replace
-
-    return replace(card, nonidealities={})
 
 
 def _expected_spectrum(bench: Bench, white: float, frequency: Values, interval: float) -> Values:
