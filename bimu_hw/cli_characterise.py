@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import click
 from bimu_hw.errors import CardError
 
 if TYPE_CHECKING:
-    from bimu_hw.cards import Card
+    from bimu_hw.cards import Card, Fact
 
 
 @click.command("characterise")
@@ -65,14 +66,13 @@ def _with_values(card: Card, given: tuple[str, ...]) -> Card:
     model = get_model(card.model)
     params, costs = device_specs(model)
     changed = card.with_values(values, {**params, **costs, **common_specs(model)}, "--set")
-    said = "set on the command line"
+
+    def said(facts: Mapping[str, Fact]) -> dict[str, Fact]:
+        return {
+            name: replace(fact, why="set on the command line") if name in values else fact
+            for name, fact in facts.items()
+        }
+
     return replace(
-        changed,
-        **{
-            section: {
-                name: replace(fact, why=said) if name in values else fact
-                for name, fact in getattr(changed, section).items()
-            }
-            for section in ("params", "costs", "nonidealities")
-        },
+        changed, params=said(changed.params), costs=said(changed.costs), nonidealities=said(changed.nonidealities)
     )

@@ -247,7 +247,7 @@ def test_cards_of_the_other_role_are_refused():
         (["dw_notched", "--set", "sigma"], "--set: got 'sigma'; write PARAM=VALUE"),
         (["dw_notched", "--set", "p_fail=0.1"], "--set.p_fail: unknown parameter of 'domain_wall_mtj'. Did you mean"),
         (["dw_notched", "--set", "p_fail_up=2"], "--set.p_fail_up: got '2'; allowed is 0 to 1"),
-        (["dw_notched", "--set", "endurance_narrowing=0.5"], "dw_notched: endurance_narrowing is above 0 without an end"),
+        (["dw_notched", "--set", "endurance_narrowing=0.5"], "dw_notched: endurance_narrowing is above 0"),
         (["dw_notched", "--set", "n_levels=1"], "device, n_levels: got 1"),
         (["dw_notched", "--seed", "-1"], "seed: got -1; allowed are integers from 0"),
         (["smtj_50ns", "--set", "rtn_fraction=0.5"], "--set.rtn_fraction: unknown parameter of 'smtj'"),

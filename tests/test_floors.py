@@ -48,7 +48,8 @@ OUTSIDE = {
     "pydantic_core": ("bimu_hw.scenario",),
     "dask": ("bimu_hw.sweep",),
     "matplotlib": ("bimu_hw.report", "bimu_hw.analysis", "bimu_hw.fitting"),
-    "click": ("bimu_hw.cli", "bimu_hw.cli_spice", "bimu_hw.cli_devices", "bimu_hw.cli_sampler", "bimu_hw.cli_characterise"),
+    "click": ("bimu_hw.cli", "bimu_hw.cli_spice", "bimu_hw.cli_devices", "bimu_hw.cli_sampler",
+              "bimu_hw.cli_characterise"),
     "tqdm": ("bimu_hw.cli", "bimu_hw.run", "bimu_hw.sweep"),
     "pytest": ("bimu_hw.testing",),  # the conformance suite is a test that strangers run
     "hypothesis": ("bimu_hw.testing",),

@@ -123,12 +123,12 @@ def _levels(found: Characterisation, n_devices: int, seed: int) -> None:
         lambda axes: plots.plot_overlap(levels, axes),
     ]
     n_levels = int(found.card.params["n_levels"].value)
-    for how, meaning in (("programmed", "programmed and verified"), ("pulsed", "reached by counted pulses")):
+    for how, meaning in (("programmed", "programmed, with ideal verify"), ("pulsed", "reached by counted pulses")):
         share, apart = levels["overlap"].sel(how=how).values, int(levels["n_apart"].sel(how=how))
         of = f"of {n_levels} levels" if n_levels else "of the 21 values taken"
         found.sentences.append(
-            f"levels {meaning}: neighbours overlap by {share.mean():.3g} on average, {share.max():.3g} at most; one look "
-            f"tells {apart} {of} apart with errors below 1 %"
+            f"levels {meaning}: neighbours overlap by {share.mean():.3g} on average, {share.max():.3g} at most; "
+            f"one look tells {apart} {of} apart with errors below 1 %"
         )
 
 
@@ -181,13 +181,14 @@ def _endurance(found: Characterisation, n_devices: int, seed: int) -> None:
 def _noise(found: Characterisation, n_devices: int, seed: int) -> None:
     data = stores.read_noise(found.card, min(n_devices, 200), seed)
     if data is None:
-        found.sentences.append("read noise: none that is correlated in time on this card (rtn_*, flicker_*); no spectrum")
+        found.sentences.append("read noise: none with a memory on this card (rtn_*, flicker_*); no spectrum")
         return
     found.figures["noise"] = 2, [
         lambda axes: plots.plot_noise_trace(data, axes),
         lambda axes: plots.plot_spectrum(data, axes),
     ]
-    found.sentences.append(f"read noise: standard deviation {float(data['seen'].std('time').mean()):.3g} levels in time")
+    sigma = float(data["seen"].std("time").mean())
+    found.sentences.append(f"read noise: standard deviation {sigma:.3g} levels in time")
 
 
 def _sampler(found: Characterisation, n_devices: int, seed: int) -> None:

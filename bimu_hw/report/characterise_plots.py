@@ -69,7 +69,8 @@ def _lam_axis(axes: Axes, data: xr.Dataset) -> None:
     if step == 1.0:
         axes.set_ylabel("λ")
         return
-    right = axes.secondary_yaxis("right", functions=(lambda level: level * step, lambda lam: lam / step))
+    scales = (lambda level: np.multiply(level, step), lambda lam: np.divide(lam, step))
+    right = axes.secondary_yaxis("right", functions=scales)
     right.set_ylabel("λ")
 
 
@@ -143,9 +144,8 @@ def plot_overlap(data: xr.Dataset, axes: Axes) -> Axes:
     styles = {"programmed": ("o-", COLOURS[0]), "pulsed": ("s--", COLOURS[3])}
     for how in data["how"].values:
         marker, colour = styles[str(how)]
-        axes.plot(
-            data["lower"].values + 0.5, data["overlap"].sel(how=how).values, marker, ms=2.5, color=colour, label=str(how)
-        )  # fmt: skip
+        share = data["overlap"].sel(how=how).values
+        axes.plot(data["lower"].values + 0.5, share, marker, ms=2.5, color=colour, label=str(how))
     axes.set(xlabel="between levels (from 0)", ylabel="overlap of neighbours", ylim=(-0.04, 1.3))
     axes.set_yticks(np.linspace(0, 1, 6))
     axes.legend(loc="upper center", ncols=2)
@@ -306,7 +306,8 @@ def plot_telegraph_trace(data: xr.Dataset, axes: Axes) -> Axes:
     for i in range(data.sizes["lam"]):
         time = np.arange(data.sizes["look"]) * float(data["interval"][i])
         shown = time <= end
-        axes.step(time[shown], data["state"].values[i, shown, 0] * 0.35 + i, where="post", color=COLOURS[(0, 1, 2)[i % 3]])
+        state = data["state"].values[i, shown, 0]
+        axes.step(time[shown], 0.35 * state + i, where="post", color=COLOURS[(0, 1, 2)[i % 3]])
     axes.set_yticks(np.arange(data["lam"].size), [f"λ = {lam:g}" for lam in data["lam"].values])
     axes.set(xlabel="time", title="one free-running device", xlim=(0, end))
     axes.grid(axis="y", visible=False)

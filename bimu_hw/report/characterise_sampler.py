@@ -67,10 +67,11 @@ def telegraph(
     Returns
     -------
     xarray.Dataset or None
-        ``state[lam, look, cell]``; ``interval[lam]`` between looks; ``autocorrelation[lam, lag]`` with its standard error
-        from the spread over cells; ``relaxation_time[lam]`` from the correlation of neighbouring looks, and
-        ``expected_relaxation_time``; ``survival[lam, sign, lag]``, share of the dwell times longer than lag intervals,
-        and ``expected_dwell[lam, sign]`` = tau0 2 exp(+-lam_eff). None for an element without a relaxation time.
+        ``state[lam, look, cell]``; ``interval[lam]`` between looks; ``autocorrelation[lam, lag]`` with its standard
+        error from the spread over cells; ``relaxation_time[lam]`` from the correlation of neighbouring looks, and
+        ``expected_relaxation_time``; ``survival[lam, sign, long_lag]``, share of the dwell times longer than
+        so many intervals, and ``expected_dwell[lam, sign]`` = tau0 2 exp(+-lam_eff). None for an element without a
+        relaxation time.
     """
     model = sampler_model(card)
     if "relaxation_time" not in card.params or card.params["relaxation_time"].value == 0.0 or not model.remembers:
@@ -142,8 +143,8 @@ def switching(card: Card, n_devices: int, seed: int, n_looks: int = 1000) -> xr.
     Returns
     -------
     xarray.Dataset or None
-        ``amplitude[width, lam]`` of the nominal device, in the unit of its drive, NaN where the barrier alone gives more
-        than the ``probability[lam]`` wanted; of spread devices at the card's own width ``measured``, ``low`` and
+        ``amplitude[width, lam]`` of the nominal device in volts, NaN where the barrier alone gives more than the
+        ``probability[lam]`` wanted; of spread devices at the card's own width ``measured``, ``low`` and
         ``high``[setting] at ``drive``[setting]: mean, 1st and 99th percentile over devices of the share of +1 in
         `n_looks` writes. None for an element that is not written by pulses.
     """

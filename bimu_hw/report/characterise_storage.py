@@ -35,8 +35,8 @@ def _variable(dims: Sequence[str], values: npt.ArrayLike, units: str, long_name:
 
 def _attrs(bench: Bench, card: Card) -> dict[str, float | str]:
     return {
-        "card": card.name, "stuck_fraction": float(np.mean(~bench.sound)), "top": bench.top, "lam_per_level": bench.step,
-        "levels_per_pulse": bench.take,
+        "card": card.name, "stuck_fraction": float(np.mean(~bench.sound)), "top": bench.top,
+        "lam_per_level": bench.step, "levels_per_pulse": bench.take,
     }  # fmt: skip
 
 
@@ -99,10 +99,10 @@ def fresh_response(card: Card, n_devices: int, seed: int) -> xr.Dataset | None:
     for _ in range(max(bench.n_steps // 2, 1)):
         bench.pulse(1)
         values.append(bench.conductance()[bench.sound])
-    moved = [np.any(values[1][:, d] != values[0][:, d]) for d in range(bench.model.n_devices)]
+    moved = [bool(np.any(values[1][:, d] != values[0][:, d])) for d in range(bench.model.n_devices)]
     if sum(moved) != 1:
         return None
-    conductance = np.array(values)[:, :, moved.index(True)]
+    conductance = np.stack([at[:, moved.index(True)] for at in values])
     return xr.Dataset(
         {"conductance": _variable(("pulse", "cell"), conductance, "S", "conductance of the pulsed device")},
         {"pulse": _variable(("pulse",), np.arange(len(values)), "1", "number of pulses")},
@@ -118,7 +118,8 @@ def overlap(below: npt.ArrayLike, above: npt.ArrayLike) -> float:
     """
     a, b = np.sort(np.asarray(below, np.float64)), np.sort(np.asarray(above, np.float64))
     at = np.concatenate([a, b])
-    return float(1.0 - np.abs(np.searchsorted(a, at, "right") / a.size - np.searchsorted(b, at, "right") / b.size).max())
+    shares = [np.searchsorted(sample, at, "right") / sample.size for sample in (a, b)]
+    return float(1.0 - np.abs(shares[0] - shares[1]).max())
 
 
 def level_distributions(card: Card, n_devices: int, seed: int, n_shown: int = 32) -> xr.Dataset:
@@ -281,7 +282,7 @@ def _left_alone(
 
 def _times(card: Card, seed: int, temperatures: Sequence[float], n_times: int) -> Values:
     """Return times, evenly spaced in the logarithm, in which what happens at these temperatures is seen."""
-    decades = 10.0 ** np.arange(-9, 9)
+    decades: Values = np.logspace(-9, 8, 18)
     changed = []
     for temperature in (temperatures[0], temperatures[-1]):
         rows = [r[0] for r in _left_alone(card, 64, seed, temperature, Bench(card, 1, seed).top, decades)]
@@ -364,7 +365,7 @@ def read_noise(card: Card, n_devices: int, seed: int, n_looks: int = 8192) -> xr
     taper = np.hanning(n_looks)
     power = np.abs(np.fft.rfft((seen - seen.mean(axis=0)) * taper[:, None], axis=0)) ** 2
     spectrum = 2.0 * interval * power.mean(axis=1) / np.sum(taper**2)
-    frequency = np.fft.rfftfreq(n_looks, interval)
+    frequency: Values = np.fft.rfftfreq(n_looks, interval).astype(np.float64)
     keep = slice(2, -1)  # the mean and its neighbour, which the taper mixes, and the last
     return xr.Dataset(
         {
@@ -384,9 +385,9 @@ def read_noise(card: Card, n_devices: int, seed: int, n_looks: int = 8192) -> xr
 
 
 def _expected_spectrum(bench: Bench, white: float, frequency: Values, interval: float) -> Values:
-    """Return the one-sided spectrum of sampled relaxing processes: of correlation rho from look to look, exactly
+    """Return the one-sided spectrum of white noise and sampled relaxing processes, which is exact.
 
-    2 dt variance (1 - rho**2) / (1 - 2 rho cos(2 pi f dt) + rho**2).
+    A process of correlation rho from look to look has 2 dt variance (1 - rho**2) / (1 - 2 rho cos(2 pi f dt) + rho**2).
     """
     values = bench.noise.values
 

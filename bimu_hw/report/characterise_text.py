@@ -58,24 +58,12 @@ def _provenance(fact: Fact) -> str:
 
 
 def tex_escape(text: str) -> str:
-    """Return text with LaTeX's special characters escaped.
-
-    Examples
-    --------
-    >>> tex_escape("5 % of sigma_d2d")
-    '5 \\\\% of sigma\\\\_d2d'
-    """
+    """Return text with LaTeX's special characters escaped."""
     return "".join(_TEX.get(character, character) for character in text)
 
 
 def tex_unit(unit: str) -> str:
-    """Return a unit, prefix included, for LaTeX's math mode.
-
-    Examples
-    --------
-    >>> tex_unit("µm^2"), tex_unit("1 / s"), tex_unit("kohm")
-    ('\\\\mu\\\\mathrm{m}^{2}', '\\\\mathrm{s}^{-1}', '\\\\mathrm{k}\\\\Omega')
-    """
+    """Return a unit, prefix included, for LaTeX's math mode."""
 
     def part(word: str, sign: str) -> str:
         name, _, power = word.partition("^")
