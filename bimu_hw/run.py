@@ -49,6 +49,7 @@ from bimu_hw.report.summary import summarise
 from bimu_hw.run_folder import RunFolder
 from bimu_hw.scaling import scale_adc, scale_dac, scale_lines
 from bimu_hw.scenario import Scenario
+from bimu_hw.scenario.starts import initial_lam
 
 #: Noise keys of evaluations start here, out of reach of any query's.
 _EVALUATION_EVENTS = 1 << 48
@@ -435,9 +436,10 @@ def build_chip(scenario: Scenario, n_in: int, n_classes: int) -> Chip:
         s.device.holds, s.crossbar.columns,
     )  # fmt: skip
     seeds = Seeds(s.seeds.fabrication, s.seeds.noise, s.seeds.data)
+    sizes = [n_in, *s.network.hidden, n_classes]
     return Chip(
-        [n_in, *s.network.hidden, n_classes], arrays, synapses, seeds, s.network.samples, s.network.activation,
-        s.network.initial_lam, s.run.threads, s.device.temperature,
+        sizes, arrays, synapses, seeds, s.network.samples, s.network.activation, initial_lam(s, sizes), s.run.threads,
+        s.device.temperature,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,22 @@ POLICIES = ("deterministic", "stochastic", "residue")
 def _all_cells(n: int) -> npt.NDArray[np.int32]:
     """Return 0, 1, ... n - 1; shared by all arrays of that size."""
     return np.arange(n, dtype=np.int32)
+
+
+class MeasuredLevels(NamedTuple):
+    """Where the cells of a layer stand, as measured.
+
+    Attributes
+    ----------
+    level : float32[cell]
+        Counted from the middle of the grid; not rounded.
+    """
+
+    level: FloatArray
+
+
+#: What a layer starts from.
+InitialLam = str | FloatArray | MeasuredLevels
 
 
 @dataclass(frozen=True)
@@ -119,8 +135,8 @@ class SynapseArray:
     seeds : Seeds
     layer : int
         Index of the layer: part of every noise key.
-    initial_lam : {"uniform", "zero"}
-        Uniform in +-1/sqrt(n_in), or 0.
+    initial_lam : {"uniform", "zero"}, float32[wordline, bitline] or MeasuredLevels
+        Uniform in +-1/sqrt(n_in), or 0, or these values, rounded to levels; or levels that are taken as they are.
     tile_wordlines : int, optional
         Word lines per tile; all of them in one tile if not given.
     temperature : float
@@ -143,7 +159,7 @@ class SynapseArray:
     """
 
     def __init__(
-        self, shape: tuple[int, int], spec: SynapseSpec, seeds: Seeds, layer: int, initial_lam: str = "uniform",
+        self, shape: tuple[int, int], spec: SynapseSpec, seeds: Seeds, layer: int, initial_lam: InitialLam = "uniform",
         tile_wordlines: int | None = None, temperature: float = ROOM_TEMPERATURE,
     ) -> None:  # fmt: skip
         self.shape = shape
@@ -245,10 +261,16 @@ class SynapseArray:
             )
         return g_on, g_off, costs["g_spread"].value
 
-    def _program_initial(self, initial_lam: str, key: np.uint64) -> None:
+    def _program_initial(self, initial_lam: InitialLam, key: np.uint64) -> None:
         """Round the initial lam to levels; in residue mode the remainder starts the register."""
+        if isinstance(initial_lam, MeasuredLevels):
+            self.storage.program(self.state, initial_lam.level, self.params, self.grid, 0.0)
+            self._refresh(self._all, 0.0)
+            return
         start = np.zeros(self.lam.size, np.float32)
-        if initial_lam == "uniform":
+        if isinstance(initial_lam, np.ndarray):
+            start[:] = initial_lam.reshape(-1)
+        elif initial_lam == "uniform":
             fill_uniform(key, start)
             bound = np.float32(1.0 / np.sqrt(self.shape[0]))
             start = (np.float32(2.0) * start - np.float32(1.0)) * bound
