@@ -312,6 +312,10 @@ WITHOUT_EFFECT = {
         if key != "lr"
     },
     "network.activation": (["network.hidden=[]"], "sign"),
+    "network.initial_lam": (['device.conductance_map=["a.npz", "b.npz"]'], "zero"),
+    "device.conductance_map": (
+        ["device.storage_params.n_levels=0", "device.residue_bits=", "device.lam_max="], '["a.npz", "b.npz"]'
+    ),
     "device.residue_bits": (["device.programming=stochastic"], "12"),
     "device.lam_max": (["device.storage_params.n_levels=0", "device.residue_bits="], "4.0"),
     "crossbar.input_bits": (["crossbar.inputs=analog"], "4"),
