@@ -1,11 +1,11 @@
-"""What wire resistance costs in accuracy and in energy, over tile size and resistance: two scenarios, one table, one figure.
+"""What wire resistance costs in accuracy and in energy, over tile size and resistance: one table, one figure.
 
     bimu-hw run mnist_ideal --out runs/mnist_ideal    # the trained weights, once: a minute or two
     python benchmarks/ir_drop_study.py                # half an hour on one core; where it was stopped it goes on
 
 Every cell of the table is a run of ``mnist_ir_drop`` (inference with trained weights and held samples), of
-``digits_ir_drop`` (learning in the loop), or of the latter with another likelihood multiplier; it is kept as a JSON file
-in ``--cells`` under the hash of its scenario. ``--only`` runs a part, ``--draw`` none at all.
+``digits_ir_drop`` (learning in the loop), or of the latter with another likelihood multiplier; it is kept as a JSON
+file in ``--cells`` under the hash of its scenario. ``--only`` runs a part, ``--draw`` none at all.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Cell:
     multiplier: float | None = None
 
     def scenario(self) -> Scenario:
+        """Return the scenario of this run."""
         sets = [f"crossbar.tile_wordlines={self.tile}", f"crossbar.tile_bitlines={self.tile}"]
         if self.study == "mnist":
             sets.append("stream.examples=5")
@@ -160,17 +161,17 @@ def write_tables(rows: list[dict[str, Any]], folder: Path) -> None:
         for row in rows:
             writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()})
     lines = [
-        "| study | tile | Ω per segment | compensated | L | accuracy | online | loss of current | transmission | distortion "
-        "| array nJ | ADC nJ | p-bits nJ | all inference nJ |",
+        "| study | tile | Ω per segment | compensated | L | accuracy | online | loss of current | transmission "
+        "| distortion | array nJ | ADC nJ | p-bits nJ | all inference nJ |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         online = "" if r["accuracy_online"] is None else f"{r['accuracy_online']:.1%}"
         lines.append(
             f"| {r['study']} | {r['tile']} | {'ideal' if r['ohm'] is None else format(r['ohm'], 'g')} "
-            f"| {'yes' if r['compensated'] else ''} | {r['likelihood_multiplier'] or ''} | {r['accuracy']:.1%} | {online} "
-            f"| {r['current_loss']:.1%} | {r['transmission']:.3f} | {r['distortion']:.3f} | {r['array_J'] * 1e9:.3g} "
-            f"| {r['adc_J'] * 1e9:.3g} | {r['sampler_J'] * 1e9:.3g} | {r['energy_inference_J'] * 1e9:.4g} |"
+            f"| {'yes' if r['compensated'] else ''} | {r['likelihood_multiplier'] or ''} | {r['accuracy']:.1%} "
+            f"| {online} | {r['current_loss']:.1%} | {r['transmission']:.3f} | {r['distortion']:.3f} "
+            f"| {r['array_J'] * 1e9:.3g} | {r['adc_J'] * 1e9:.3g} | {r['sampler_J'] * 1e9:.3g} | {r['energy_inference_J'] * 1e9:.4g} |"
         )
     (folder / "ir_drop_study.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -184,58 +185,46 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
     colours = dict(zip((None, 0.0, *OHMS), ("#000000", "#999999", *COLOURS[:4]), strict=True))
 
-    def line(study: str, ohm: float | None, compensated: bool, key: str) -> tuple[list[float], list[float]]:
-        chosen = sorted((r["tile"], r[key]) for r in rows
-                        if (r["study"], r["ohm"], r["compensated"]) == (study, ohm, compensated))  # fmt: skip
-        return [tile for tile, _ in chosen], [value for _, value in chosen]
+    def plot(axes: Any, key: str, scale: float = 1.0, by: str = "tile", **chosen: Any) -> None:
+        """Draw one line: the rows that are as chosen, over `by`."""
+        found = sorted((r[by], scale * r[key]) for r in rows if all(r[name] == value for name, value in chosen.items()))
+        colour = colours[chosen["ohm"]]
+        filled = "white" if chosen["compensated"] else colour
+        axes.plot(*zip(*found, strict=True) if found else ([], []), "--" if chosen["compensated"] else "-", marker="o",
+                  ms=3, lw=1.2, color=colour, mfc=filled)  # fmt: skip
 
-    def panel(axes: Any, study: str, key: str, scale: float, label: str, letter: str, both: bool = True) -> None:
-        for ohm, colour in colours.items():
-            for compensated in (False, True) if both else (False,):
-                x, y = line(study, ohm, compensated, key)
-                if x:
-                    axes.plot(x, scale * np.array(y), "--" if compensated else "-", marker="o", ms=3, lw=1.2, color=colour,
-                              mfc="white" if compensated else colour)  # fmt: skip
+    def finish(axes: Any, places: tuple[float, ...], **labels: str) -> None:
         axes.set_xscale("log", base=2)
-        axes.set_xticks(TILES[study], [f"{t}" for t in TILES[study]])
+        axes.set_xticks(places, [f"{place:g}" for place in places])
         axes.minorticks_off()
-        axes.set(xlabel="side of a tile (synapses)", ylabel=label, title=f"({letter}) {study}")
+        axes.set(**labels)
+
+    def panel(axes: Any, study: str, key: str, scale: float, label: str, title: str, both: bool = True) -> None:
+        for ohm in colours:
+            for compensated in (False, True) if both else (False,):
+                plot(axes, key, scale, study=study, ohm=ohm, compensated=compensated)
+        finish(axes, TILES[study], xlabel="side of a tile (synapses)", ylabel=label, title=title)
 
     with mpl.rc_context({**STYLE, "axes.titlesize": 9}):
         figure = Figure(figsize=(9.6, 5.6))
-        top, bottom = figure.subplots(2, 3)
-        panel(top[0], "mnist", "accuracy", 100.0, "test accuracy (%)", "a")
-        panel(top[1], "mnist", "transmission", 1.0, "transmission of column sums", "b", both=False)
-        panel(top[2], "mnist", "distortion", 1.0, "distortion of column sums", "c")
-        for ohm, colour in colours.items():
-            x, y = line("mnist", ohm, False, "array_J")
-            bottom[0].plot(x, 1e9 * np.array(y), "-", marker="o", ms=3, lw=1.2, color=colour)
-        x, y = line("mnist", None, False, "adc_J")
-        bottom[0].plot(x, 1e9 * np.array(y), ":", marker="s", ms=3, lw=1.2, color=COLOURS[5])
-        bottom[0].annotate("converters", (x[0], 1e9 * y[0]), (6, 0), textcoords="offset points", fontsize=8,
-                           color=COLOURS[5], va="center")  # fmt: skip
-        bottom[0].set_xscale("log", base=2)
-        bottom[0].set_yscale("log")
-        bottom[0].set_xticks(TILES["mnist"], [f"{t}" for t in TILES["mnist"]])
-        bottom[0].minorticks_off()
-        bottom[0].set(xlabel="side of a tile (synapses)", ylabel="array energy per query (nJ)", title="(d) mnist")
-        panel(bottom[1], "digits", "accuracy", 100.0, "test accuracy after learning (%)", "e")
-        kinds = ((None, False, "#000000", "ideal"), (1.0, False, colours[1.0], "1 Ω"), (1.0, True, colours[1.0], "1 Ω"))
-        for ohm, compensated, colour, _ in kinds:
-            chosen = sorted((r["likelihood_multiplier"], r["accuracy_online"]) for r in rows
-                            if (r["study"], r["ohm"], r["compensated"]) == ("multiplier", ohm, compensated))  # fmt: skip
-            if chosen:
-                x, y = zip(*chosen, strict=True)
-                bottom[2].plot(x, 100.0 * np.array(y), "--" if compensated else "-", marker="o", ms=3, lw=1.2,
-                               color=colour, mfc="white" if compensated else colour)  # fmt: skip
-        bottom[2].set_xscale("log", base=2)
-        bottom[2].set_xticks(MULTIPLIERS, [f"{m:g}" for m in MULTIPLIERS])
-        bottom[2].minorticks_off()
-        bottom[2].set(xlabel="likelihood multiplier L", ylabel="accuracy while learning (%)", title="(f) digits, tiles of 64")
+        (a, b, c), (d, e, f) = figure.subplots(2, 3)
+        panel(a, "mnist", "accuracy", 100.0, "test accuracy (%)", "(a) MNIST, inference")
+        panel(b, "mnist", "transmission", 1.0, "transmission of the sums", "(b) MNIST, layer 1", both=False)
+        panel(c, "mnist", "distortion", 1.0, "distortion of the sums", "(c) MNIST, layer 1")
+        panel(d, "mnist", "array_J", 1e9, "energy per query (nJ)", "(d) MNIST: arrays; dotted: converters", both=False)
+        adc = sorted((r["tile"], 1e9 * r["adc_J"]) for r in rows if r["study"] == "mnist" and r["ohm"] is None)
+        d.plot(*zip(*adc, strict=True) if adc else ([], []), ":", marker="s", ms=3, lw=1.2, color="#CC79A7")
+        d.set_yscale("log")
+        panel(e, "digits", "accuracy", 100.0, "test accuracy (%)", "(e) digits, after learning")
+        for ohm, compensated in ((None, False), (1.0, False), (1.0, True)):
+            plot(f, "accuracy_online", 100.0, "likelihood_multiplier", study="multiplier", ohm=ohm,
+                 compensated=compensated)  # fmt: skip
+        finish(f, MULTIPLIERS, xlabel="likelihood multiplier L", ylabel="accuracy (%)",
+               title="(f) digits, while learning; tiles of 64")  # fmt: skip
         names = {None: "no resistance", 0.0: "0 Ω, terminals 50 Ω"}
-        handles = [Line2D([], [], color=c, marker="o", ms=3, label=names.get(o, f"{o:g} Ω")) for o, c in colours.items()]
-        handles.append(Line2D([], [], color="0.3", ls="--", marker="o", ms=3, mfc="white", label="column gain"))
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
+        lines = [Line2D([], [], color=c, marker="o", ms=3, label=names.get(o, f"{o:g} Ω")) for o, c in colours.items()]
+        lines.append(Line2D([], [], color="0.3", ls="--", marker="o", ms=3, mfc="white", label="column gain"))
+        figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), fontsize=8)
         figure.savefig(path, format="png", metadata={"Software": "bimu-hw"})
 
 

@@ -74,8 +74,8 @@ def scenario_from_record(path: str | Path, folder: str | Path | None = None) -> 
     Raises
     ------
     RunError
-        If there is no such run, its data set or what it starts from is not there, a device model is not installed, or this version of the
-        package makes another scenario of it.
+        If there is no such run, its data set or what it starts from is not there, a device model is not installed, or
+        this version of the package makes another scenario of it.
     SchemaError
         If the file is not a run of this schema version, or lacks its scenario.
     """

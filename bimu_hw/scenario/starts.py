@@ -1,5 +1,7 @@
-"""What the cells of a chip start from, where a scenario names a file for it: the record of a run, or measured
-conductances. Their content, not their place, is part of what a run is."""
+"""What the cells of a chip start from, where a scenario names files for it: what a run learned, or a measurement.
+
+The content of the files, not their place, is part of what a run is.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,9 +79,8 @@ def load_starts(file: ScenarioFile, folder: Path, source: Source) -> Starts:
             raise ScenarioError(f"{where}: got {given!r}. {did_you_mean(given, WORDS)} "
                                 "Or give the path of a finished run.")  # fmt: skip
         scenario = path.name if (folder / f"{path.name}.toml").is_file() else "SCENARIO"
-        raise ScenarioError(
-            f"{where}: got {given!r}, where there is no finished run; make it first: bimu-hw run {scenario} --out {path}"
-        )
+        raise ScenarioError(f"{where}: got {given!r}, where there is no finished run; "
+                            f"make it first: bimu-hw run {scenario} --out {path}")  # fmt: skip
     try:
         lams = tuple(lam_from_record(path))
     except BimuError as error:
@@ -150,7 +152,7 @@ def initial_lam(scenario: Scenario, sizes: Sequence[int]) -> str | list[InitialL
     DataError
         If a conductance map has another shape, or lies beyond what the storage element can be.
     """
-    shapes = list(zip(sizes[:-1], sizes[1:], strict=True))
+    shapes = list(pairwise(sizes))
     starts = scenario.starts
     if starts.maps:
         return [_measured(scenario, k, shape) for k, shape in enumerate(shapes)]
