@@ -1,7 +1,7 @@
 """The exact crossbar solver against a sparse direct solver, badcrossbar and ngspice, side by side in one run.
 
     pip install . badcrossbar        # badcrossbar needs libcairo2-dev and pkg-config
-    python benchmarks/ir_drop.py     # two to three minutes; --quick for half of one
+    python benchmarks/ir_drop.py     # some four minutes; --quick for one and a half
 
 Every row is one read of one binary array (cells of 10 and 100 kohm, 1:1, wires of 1 or 10 ohm per segment) with one
 vector. Times are CPU time of one thread, best and median of repeats that alternate between the solvers, building the
@@ -21,6 +21,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,7 @@ from bimu_hw.crossbar.circuit import TileCircuit  # noqa: E402
 from bimu_hw.crossbar.ir_drop import IrDropSolver, effective_matrix, solve_ir_drop  # noqa: E402
 from bimu_hw.crossbar.layout import TileLayout, device_conductances  # noqa: E402
 
+QUICKSTART = ROOT / "scenarios" / "quickstart.toml"
 REPEATS = {32: 30, 64: 30, 128: 20, 256: 10, 512: 5, 1024: 3}
 PEAK = """
 import re, sys
@@ -211,6 +213,71 @@ def loop_rows(n_samples: int = 5) -> None:
             print(f"{ohm:>5g} ohm  {name:<27} best {min(times):7.3f} ms, median {statistics.median(times):7.3f} ms")
 
 
+def error_rows(n_queries: int = 20) -> None:
+    """Compare reads of the digits quickstart with the general solver: its chip, its inputs, random gradients."""
+    from bimu_hw.crossbar.encoding import gradient_planes
+    from bimu_hw.run import Run
+    from bimu_hw.scenario import load_scenario
+
+    run = Run(load_scenario(QUICKSTART, ['crossbar.ir_drop="exact"']))
+    costs = run.scenario.component_card.costs
+    wires = {name: costs[name].value for name in ("r_wordline", "r_bitline", "r_driver", "r_sense")}
+    below, top = run.chip._layers
+    worst: dict[str, float] = {}
+    count = 0
+    for query in range(n_queries):
+        run.chip.infer(run.example(query)[0], query, 0.0)
+        delta = np.random.default_rng(query).normal(size=top.delta.shape).astype(np.float32)
+        back, _ = gradient_planes(delta, run.chip.arrays.gradient_bits, run.chip.arrays.inputs)
+        for name, layer, planes, transposed in (
+            ("layer 1", below, below.planes, False), ("layer 2", top, top.planes, False),
+            ("layer 2 backward", top, back, True),
+        ):  # fmt: skip
+            g_on, g_off = layer.synapses.device_conductances()
+            layout = TileLayout("differential", layer.synapses.spec.sampler.costs["g_on"].value,
+                                layer.synapses.spec.sampler.costs["g_off"].value)  # fmt: skip
+            circuit = TileCircuit(layer.synapses.shape, (64, 64), layout, g_on, g_off, **wires)
+            side = circuit.reads[int(transposed)]
+            out = np.empty((len(layer.weights), planes.shape[1], side.n_tiles, side.n_outputs), np.float32)
+            circuit.read(side, planes, layer.weights, 0, len(out), out, np.empty(len(out)))
+            for s, look in enumerate(layer.weights):
+                for tile in side.tiles:
+                    values = slice(tile.first_value, tile.last_value)
+                    outputs = slice(tile.first_output, tile.first_output + tile.plus.size)
+                    part = (outputs, values) if transposed else (values, outputs)
+                    own = planes[0 if len(planes) == 1 else s, :, values]
+                    volts = np.stack([layout.voltages(plane, transposed) for plane in own])
+                    cells = layout.conductance(look[part], g_on[part], g_off[part])
+                    currents = solve_ir_drop(cells, volts, transposed=transposed, tolerance=1e-10, **wires).currents
+                    wanted = np.stack([layout.sums(i, v, transposed) for i, v in zip(currents, own, strict=True)])
+                    error = np.abs(out[s, :, tile.number, outputs] - wanted).max(axis=1) * layout.unit(transposed)
+                    largest = np.abs(currents).max(axis=1)
+                    on = largest > 0.0
+                    worst[name] = max(worst.get(name, 0.0), float((error[on] / largest[on]).max()))
+                    count += 1
+    print(f"\nErrors of reads in the loop against solve_ir_drop, over the largest current of a read, {count} arrays: "
+          + ", ".join(f"{name} {error:.1e}" for name, error in worst.items()))  # fmt: skip
+
+
+def quickstart_row(bursts: int = 4) -> None:
+    """Time whole runs of the digits quickstart, one task of 1000 examples, with and without wires, in turns."""
+    from bimu_hw.run import run_scenario
+    from bimu_hw.scenario import load_scenario
+
+    shortened = ["stream.tasks=1", "stream.epochs=1", "stream.examples=1000"]
+    times: dict[str, list[float]] = {"none": [], "exact": []}
+    for _ in range(bursts + 1):
+        for kind, seconds in times.items():
+            scenario = load_scenario(QUICKSTART, [*shortened, f'crossbar.ir_drop="{kind}"'])
+            with tempfile.TemporaryDirectory() as folder:
+                start = time.process_time()
+                run_scenario(scenario, Path(folder) / "run", progress=False)
+                seconds.append(time.process_time() - start)
+    without, exact = (min(seconds[1:]) for seconds in times.values())
+    print(f"\nDigits quickstart, one task of 1000 examples, CPU time: ideal wires {without:.2f} s, exact IR drop "
+          f"{exact:.2f} s, ratio {exact / without:.2f}")  # fmt: skip
+
+
 def energy_row(n: int = 128) -> None:
     cells, volts = array(n)
     result = solve_ir_drop(cells, volts, r_wordline=1.0, r_bitline=1.0, r_driver=100.0, r_sense=50.0)
@@ -245,6 +312,8 @@ def main() -> None:
     matrix_rows([n for n in sizes if n <= 512])
     sample_rows([n for n in sizes if n <= 256])
     loop_rows()
+    error_rows()
+    quickstart_row()
     energy_row()
     memory_row()
 

@@ -99,7 +99,7 @@ def current_loss(run: Run) -> float:
     synapses.sample(0, 0.0, weights, probe=True)
     part = slice(0, s.crossbar.tile_wordlines), slice(0, s.crossbar.tile_bitlines)
     layout = TileLayout(s.crossbar.columns, *read_conductances(s.sampler_card))
-    array = layout.conductance(weights[0][part], *(g[part] for g in synapses.device_conductances()))
+    array = layout.conductance(weights[0][part], *(g[part] for g in synapses.cells_read.conductances()))
     wires = {wire: s.component_card.costs[wire].value for wire in WIRES}
     volts = np.ones(len(array))
     return float(np.mean(1.0 - solve_ir_drop(array, volts, **wires).currents / (volts @ array)))

@@ -33,6 +33,13 @@ def make_chip(storage: Card, policy: str, threads: int) -> Chip:
     return Chip([784, 100, 10], arrays, synapses, Seeds(1, 1, 1), 5, threads=threads)
 
 
+def examples() -> list[Encoded]:
+    """Return 64 random examples."""
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(size=784).astype(np.float32) for _ in range(64)]
+    return [Encoded(x[None, None, :], np.ones(1, np.float32), x[None, :]) for x in rows]
+
+
 def program(chip: Chip, requests: list[np.ndarray], event: int) -> None:
     """Do what follows the rule in a relaxed step on ideal devices: every cell changes."""
     for synapses, request in zip(chip.layers, requests, strict=True):
@@ -40,13 +47,15 @@ def program(chip: Chip, requests: list[np.ndarray], event: int) -> None:
         synapses.mean_weight()
 
 
-def measure(step: Callable[[int], object], n: int) -> tuple[float, float]:
-    """Return the best and the median CPU time of a step in microseconds; the first ten are not counted."""
+def measure(
+    step: Callable[[int], object], n: int, clock: Callable[[], int] = time.process_time_ns
+) -> tuple[float, float]:
+    """Return the best and the median time of a step in microseconds; the first ten are not counted."""
     times = []
     for i in range(n + 10):
-        start = time.process_time_ns()
+        start = clock()
         step(i)
-        times.append((time.process_time_ns() - start) / 1000)
+        times.append((clock() - start) / 1000)
     return min(times[10:]), float(np.median(times[10:]))
 
 
@@ -56,11 +65,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    rng = np.random.default_rng(0)
-    examples = []
-    for _ in range(64):
-        x = rng.normal(size=784).astype(np.float32)
-        examples.append(Encoded(x[None, None, :], np.ones(1, np.float32), x[None, :]))
+    encoded = examples()
     ideal = load_card("ideal_storage")
     specs = {k: v for part in device_specs(get_model(ideal.model)) for k, v in part.items()}
     levels = ideal.with_values({"n_levels": 16}, specs, "benchmark")
@@ -68,20 +73,33 @@ def main() -> None:
     rng = np.random.default_rng(1)
     requests = [rng.normal(scale=1e-4, size=s.lam.size).astype(np.float32) for s in chip.layers]
     cases = {
-        "training step, relaxed, ideal": lambda i: chip.learn(examples[i % 64], i % 10, i, 0.0, RULE, "relaxed"),
+        "training step, relaxed, ideal": lambda i: chip.learn(encoded[i % 64], i % 10, i, 0.0, RULE, "relaxed"),
         "  of it: pulses, lam, thresholds, mean weights": lambda i: program(chip, requests, i),
-        "training step, hard, ideal": lambda i: chip.learn(examples[i % 64], i % 10, i, 0.0, RULE, "hard"),
+        "training step, hard, ideal": lambda i: chip.learn(encoded[i % 64], i % 10, i, 0.0, RULE, "hard"),
         "training step, hard, 16 levels, residue": lambda i: device.learn(
-            examples[i % 64], i % 10, i, 0.0, RULE, "hard"
+            encoded[i % 64], i % 10, i, 0.0, RULE, "hard"
         ),
-        "inference, fresh weights": lambda i: chip.infer(examples[i % 64], i, 0.0),
-        "inference, held weights": lambda i: chip.infer(examples[i % 64], i, 0.0, fresh=False),
+        "inference, fresh weights": lambda i: chip.infer(encoded[i % 64], i, 0.0),
+        "inference, held weights": lambda i: chip.infer(encoded[i % 64], i, 0.0, fresh=False),
     }
     print(f"{binding.get_host_cpu_name()}, Python {platform.python_version()}, {arguments.threads} thread(s)")
     print(f"{'':46s} best us  median us")
+    measured = {}
     for name, step in cases.items():
-        best, median = measure(step, arguments.steps)
+        best, median = measured[name] = measure(step, arguments.steps)
         print(f"{name:46s} {best:7.0f} {median:10.0f}")
+    relaxed, fresh = measured["training step, relaxed, ideal"][0], measured["inference, fresh weights"][0]
+    levels_hard = measured["training step, hard, 16 levels, residue"][0]
+    samples = 5 * sum(s.lam.size for s in chip.layers)
+    print(f"weight samples per second: training {samples / relaxed * 1e6:.3g}, inference {samples / fresh * 1e6:.3g}")
+    print(f"16 levels against ideal: {levels_hard / measured['training step, hard, ideal'][0]:.2f} (hard)")
+    clock = time.perf_counter_ns
+    threads = {n: make_chip(ideal, "deterministic", n) for n in (1, 2)}
+    times = {
+        n: measure(lambda i, c=c: c.learn(encoded[i % 64], i % 10, i, 0.0, RULE, "relaxed"), arguments.steps, clock)[0]
+        for n, c in threads.items()
+    }
+    print(f"relaxed step on the clock: one thread {times[1]:.0f} us, two {times[2]:.0f} us")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from bimu_hw import __version__
+from bimu_hw.cli_characterise import characterise_command
 from bimu_hw.cli_devices import fit_command
 from bimu_hw.cli_sampler import sampler
 from bimu_hw.cli_spice import spice
@@ -205,6 +206,7 @@ def show_device(name: str) -> None:
 
 commands.add_command(spice)
 devices.add_command(sampler)
+devices.add_command(characterise_command)
 
 
 def find_scenario(name: str) -> Path:

@@ -72,6 +72,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from bimu_hw.errors import DeviceModelError, did_you_mean
+from bimu_hw.kernels import aligned_zeros
 
 ENTRY_POINT_GROUP = "bimu_hw.device_models"
 
@@ -228,6 +229,11 @@ class StorageModel:
         What time and what looking does to the state; None: nothing.
     evolves : tuple of str
         Parameters that make time matter: while all of them are neutral, ``advance`` is not called. Empty: it always is.
+    exact : str or None
+        Optional, for speed: the float32 variable that is a cell's level, if on a continuous grid ``pulse`` does nothing
+        but add the counts to it and count the pulses as `device_models.nonidealities.add_pulses` does, and ``peek``
+        returns it. The framework may then do both itself, in the pass that works out the request. The conformance suite
+        compares the bits.
     """
 
     name: str
@@ -249,6 +255,7 @@ class StorageModel:
     advance: Callable[..., None] | None = None
     disturb: Callable[..., None] | None = None
     evolves: tuple[str, ...] = ()
+    exact: str | None = None
     costs: tuple[ParamSpec, ...] = STORAGE_COSTS
     role: Literal["storage"] = "storage"
 
@@ -325,7 +332,7 @@ def new_state(model: DeviceModel, n_cells: int) -> Any:
             return (1,)
         return (n_cells, n_devices) if variable.per_device else (n_cells,)
 
-    return model.state(**{v.name: np.zeros(shape(v), np.dtype(v.dtype)) for v in model.variables})
+    return model.state(**{v.name: aligned_zeros(shape(v), v.dtype) for v in model.variables})
 
 
 def time_matters(model: DeviceModel, params: Any) -> bool:
@@ -379,6 +386,8 @@ def check_model(model: DeviceModel, where: str) -> None:
         missing = {"pulse_count", "fault"} - names
         if missing:
             raise DeviceModelError(f"{where}: state lacks {sorted(missing)}, which every storage model keeps.")
+        if model.exact is not None and model.exact not in names:
+            raise DeviceModelError(f"{where}: exact is {model.exact!r}, which the state lacks; declare it there.")
 
 
 @lru_cache(maxsize=1)

@@ -311,13 +311,14 @@ class Run:
         self._end_tasks_before(task)
         self._snapshot_if_due(index, tick, task)
         if self._bar is None:
-            self._bar = tqdm(
-                total=self.n_examples, initial=self._shown, unit=" examples", disable=not self._progress,
-                mininterval=0.5, leave=False,
-            )  # fmt: skip
+            self._bar = self._open_bar(self.n_examples)
         # Inputs that were dropped count as done.
         self._bar.update(index + 1 - self._shown)
         self._shown = index + 1
+
+    def _open_bar(self, total: int) -> Any:
+        hidden = not self._progress
+        return tqdm(total=total, initial=self._shown, unit=" examples", disable=hidden, mininterval=0.5, leave=False)
 
     def answered(self, row: QueryRow) -> None:
         """Record a query when its prediction is ready."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from bimu_hw.devices import SamplerModel, StateVar
 from bimu_hw.kernels import inline, jit
-from bimu_hw.kernels.bits import cell_bits, fold, key_halves
+from bimu_hw.kernels.bits import WEYL, cell_bits, fold, half_turn, key_halves, scramble
 from bimu_hw.kernels.elementary import exp32
 
 _F = np.float32
@@ -47,11 +47,24 @@ def bernoulli_threshold(lam, n_bits):
 
 @inline
 def draw_look(threshold, key, out):
-    """Write one weight per cell (int8, +1 or -1) from the keyed bits of this look."""
+    """Write one weight per cell (int8, +1 or -1) from the bits of this look (`bimu_hw.kernels.bits.look_bits`)."""
     low, high = key_halves(key)
-    for c in range(threshold.size):
-        k = _I(cell_bits(low, high, _U32(c)) >> _U32(9))
+    half = (threshold.size + 1) // 2
+    pairs = threshold.size - half
+    _draw_pairs(_U32(low * WEYL), high, threshold[:pairs], threshold[half:], out[:pairs], out[half:])
+    if pairs < half:
+        k = _I(cell_bits(low, high, _U32(pairs)) >> _U32(9))
+        out[pairs] = np.int8(1) if k >= threshold[pairs] else np.int8(-1)
+
+
+@inline
+def _draw_pairs(weyl, key_high, threshold, threshold_upper, out, out_upper):
+    for c in range(out.size):
+        word = scramble(weyl, key_high)
+        weyl = _U32(weyl + WEYL)
+        k, k_upper = _I(word >> _U32(9)), _I(half_turn(word) >> _U32(9))
         out[c] = np.int8(1) if k >= threshold[c] else np.int8(-1)
+        out_upper[c] = np.int8(1) if k_upper >= threshold_upper[c] else np.int8(-1)
 
 
 @jit

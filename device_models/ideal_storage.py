@@ -111,4 +111,5 @@ MODEL = StorageModel(
     peek=peek,
     read=read,
     conductance=conductance,
+    exact="level",
 )

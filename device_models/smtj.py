@@ -31,7 +31,7 @@ import numpy as np
 
 from bimu_hw.devices import TMR_HALF_VOLTAGE, ParamSpec, SamplerModel, StateVar
 from bimu_hw.kernels import inline, jit
-from bimu_hw.kernels.bits import cell_bits, fold, key_halves
+from bimu_hw.kernels.bits import cell_bits, fold, key_halves, look_bits
 from bimu_hw.kernels.elementary import exp32
 from device_models.ideal_sampler import bernoulli_threshold, draw_look
 from device_models.nonidealities import device_words, relative_spread, two_normals
@@ -121,10 +121,11 @@ def _relax(effective, threshold, rate, key, before, out):
         return
     low, high = key_halves(key)
     keep_low, keep_high = key_halves(fold(key, _KEEP))
+    half = _U32((effective.size + 1) // 2)
     for c in range(effective.size):
         correlation = exp32(-rate * _cosh(effective[c]))
         keep = _I(cell_bits(keep_low, keep_high, _U32(c)) >> _U32(9)) < _I(correlation * _F(2.0**23) + _F(0.5))
-        k = _I(cell_bits(low, high, _U32(c)) >> _U32(9))
+        k = _I(look_bits(low, high, _U32(c), half) >> _U32(9))
         old, fresh = before[c], np.int8(1) if k >= threshold[c] else np.int8(-1)
         out[c] = old if keep else fresh
 
@@ -137,12 +138,13 @@ def _relax_and_read(effective, threshold, shift, idle, reading, key, before, out
     """
     low, high = key_halves(key)
     keep_low, keep_high = key_halves(fold(key, _KEEP))
+    half = _U32((effective.size + 1) // 2)
     for c in range(effective.size):
         shifted = effective[c] + shift
         stays = exp32(-reading * _cosh(shifted))
         both = stays * exp32(-idle * _cosh(effective[c])) if idle < _FORGOTTEN else _F(0.0)
         u = _I(cell_bits(keep_low, keep_high, _U32(c)) >> _U32(9))
-        k = _I(cell_bits(low, high, _U32(c)) >> _U32(9))
+        k = _I(look_bits(low, high, _U32(c), half) >> _U32(9))
         limit = threshold[c] if u < _I(stays * _F(2.0**23) + _F(0.5)) else bernoulli_threshold(shifted, _I(23))
         fresh = np.int8(1) if k >= limit else np.int8(-1)
         out[c] = before[c] if u < _I(both * _F(2.0**23) + _F(0.5)) else fresh
@@ -219,6 +221,7 @@ MODEL = SamplerModel(
     sample=sample,
     holds=("read", "query"),
     advance=advance,
+    evolves=("relaxation_time",),
     remembers=("last", "when"),
     drive=drive,
     drive_name="bias / V_0",

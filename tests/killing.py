@@ -111,7 +111,7 @@ def main(out, seed, n_random, *overrides):
     die_at(ON_THE_WAY)
     for _ in range(int(n_random)):
         number = child(resume)
-        time.sleep(float(rng.uniform(0.0, 1.2 * usual / int(n_random))))
+        time.sleep(float(rng.uniform(0.0, 0.5 * usual / int(n_random))))
         os.kill(number, signal.SIGKILL)
         ends.append(["at random", wait(number), bool(os.path.exists(f"{out}/killed/run.nc"))])
     die_at(AT_THE_END)

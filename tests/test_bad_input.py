@@ -410,23 +410,33 @@ def start(desk: Path, *options: str, before: Callable[[], None] | None = None) -
     )
 
 
+def visible(folder: Path) -> dict[str, bytes]:
+    """Return the files outside the hidden folder from which a run is resumed."""
+    files = {name: content for name, content in contents(folder).items() if "/.run" not in name}
+    return {name: content for name, content in files.items() if name != "out" or os.listdir(folder / name) != [".run"]}
+
+
 def test_interrupted_in_mid_run(desk):
     # Compile first: the interrupt is to meet the run, not the compiler.
     assert run_commands(["run", "s.toml", "--out", "first", "--quiet"]) == 0
     before = contents(desk)
     long = ["--set", "stream.epochs=1000", "--set", "stream.examples=1000000"]
     with start(desk, *long) as process:
-        deadline = time.monotonic() + 120
-        while not any((desk / "out").glob(".run-*")):
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        time.sleep(1.0)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=120)
+        try:
+            deadline = time.monotonic() + 120
+            while not (desk / "out" / ".run" / "lock").exists():
+                assert process.poll() is None, process.stderr.read()
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            time.sleep(1.0)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode == 130
-    assert (out, err.strip()) == ("", "Interrupted.")
-    assert contents(desk) == before
+    assert (out, err.strip()) == ("", "Interrupted. Resume with: bimu-hw resume out")
+    assert os.listdir(desk / "out") == [".run"]
+    assert visible(desk) == before
 
 
 @pytest.mark.parametrize("share", [0.1, 0.9, 1.0])
@@ -448,7 +458,7 @@ def test_a_disk_that_is_full_in_mid_run(desk, share):
     assert out == ""
     assert err.count("\n") == 1, err
     assert "cannot be written" in err or "disk is full" in err
-    assert contents(desk) == before
+    assert visible(desk) == before
 
 
 def test_an_output_that_cannot_be_written(desk):

@@ -300,6 +300,33 @@ def test_sums_over_a_column_have_the_binomial_variance():
     assert two_sided(stats.chi2.cdf((sums.astype(float) ** 2).sum() / n_in, dof)) > ALPHA
 
 
+# Looks
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 1000])
+def test_a_look_uses_each_word_twice_the_second_time_turned(n):
+    key, half = a_key(11), (n + 1) // 2
+    got = np.empty(n, np.uint32)
+    bits.fill_look(key, half, got)
+    own = words(key, half)
+    assert np.array_equal(got[:half], own)
+    assert np.array_equal(got[half:], (own << np.uint32(16) | own >> np.uint32(16))[: n - half])
+
+
+def test_cells_that_share_a_word_are_jointly_uniform():
+    """To six bits of each, and for rare weights: two confident cells are wrong together as often as by chance."""
+    n = 2**21
+    got = np.empty(n, np.uint32)
+    together = 0
+    for event in range(16):
+        bits.fill_look(a_key(12, event), n // 2, got)
+        lower, upper = got[: n // 2], got[n // 2 :]
+        assert chi_square_p(pair_table(lower, upper)) > ALPHA
+        assert largest_z_p([correlation_z(lower, upper)]) > ALPHA
+        together += np.count_nonzero((lower >> 23 == 0) & (upper >> 23 == 0))
+    assert stats.binomtest(int(together), 16 * n // 2, 2.0**-18).pvalue > ALPHA
+
+
 # Normals
 
 

@@ -168,6 +168,21 @@ def test_held_weights_read_alike(columns, transposed):
     assert not np.array_equal(conductance, wanted[1]), "the other route was never taken"
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_bits_of_held_reads_do_not_depend_on_how_samples_are_divided(transposed):
+    circuit, *_ = make("differential")
+    for rows in (1, 5):
+        weights, planes = draw(circuit.shape, 5, (rows, 3, circuit.shape[int(transposed)]))
+        found = []
+        for parts in ([(0, 5)], [(3, 5), (0, 1), (1, 3)]):
+            held = HeldReads(circuit, weights, transposed, n_reads=1000)
+            out, conductance = (np.full_like(a, np.nan) for a in read(circuit, planes, weights, 5, transposed))
+            for first, last in parts:
+                held.read(planes, first, last, out, conductance)
+            found.append((out, conductance))
+        assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
+
+
 def test_pulse_width_charge_and_energy():
     circuit, g_on, g_off = make("differential", tolerance=1e-11)
     codes = np.random.default_rng(3).integers(-4, 5, (1, 21))

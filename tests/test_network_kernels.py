@@ -14,12 +14,10 @@ from bimu_hw.kernels.network import (
     SIGN,
     activate,
     activate_backward,
-    all_zero,
     loss_gradient,
     normalise,
     normalise_backward,
     query_uncertainty,
-    weight_gradient,
 )
 from bimu_hw.learning.uncertainty import uncertainty
 
@@ -137,36 +135,6 @@ def test_extreme_logits_overflow_nowhere():
     loss = loss_gradient(logits, 0, out)
     assert loss == pytest.approx((0.0 + 2e4 + math.log(2.0) + 0.0) / 3, rel=1e-6)
     np.testing.assert_allclose(out, [[0.0, 0.0, 0.0], [-1.0, 0.5, 0.5], [0.0, 0.0, 0.0]], atol=1e-7)
-
-
-@pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize("n_sample", [1, 5])
-def test_weight_gradient_is_the_mean_outer_product(n_sample, shared):
-    rng = np.random.default_rng(5)
-    x = rng.normal(size=(1 if shared else n_sample, 17)).astype(np.float32)
-    x[0, 3:6] = 0.0
-    delta = rng.normal(size=(n_sample, 7)).astype(np.float32)
-    out = np.full((17, 7), np.nan, np.float32)
-    weight_gradient(x, delta, out)
-    every = np.broadcast_to(x.astype(np.float64), (n_sample, 17))
-    wanted = np.einsum("si,sj->ij", every, delta.astype(np.float64)) / n_sample
-    size = np.einsum("si,sj->ij", np.abs(every), np.abs(delta.astype(np.float64))) / n_sample
-    assert np.all(np.abs(out - wanted) <= (n_sample + 3) * EPS * size)
-    for cut in (1, 8, 16):  # parts of the word lines
-        parts = np.empty_like(out)
-        for rows in (slice(0, cut), slice(cut, 17)):
-            weight_gradient(np.ascontiguousarray(x[:, rows]), delta, parts[rows])
-        assert np.array_equal(parts.view(np.uint32), out.view(np.uint32))
-
-
-@pytest.mark.parametrize("value", [1.0, -1e-30, 1e-45, np.nan])
-@pytest.mark.parametrize("place", [0, 30, 62])
-def test_all_zero_sees_any_other_value(place, value):
-    x = np.zeros(63, np.float32)
-    x[5] = -0.0
-    assert all_zero(x)
-    x[place] = value
-    assert not all_zero(x)
 
 
 def assert_same_uncertainty(logits):

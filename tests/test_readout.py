@@ -54,7 +54,7 @@ def test_complementary_word_lines_are_two_cells_with_errors_of_their_own(tile):
     rng = np.random.default_rng(1)
     planes, weights = grained(rng, (2, 3, 12), 0.25, 1.0), rng.choice(np.array([-1, 1], np.int8), (6, 12, 9))
     readout.read(planes, np.ones(3, np.float32), weights, 0, np.empty((2, 9), np.float32))
-    on, off = synapses.device_conductances()
+    on, off = synapses.cells_read.conductances()
     for s, p in np.ndindex(2, 3):
         for t, first in enumerate(range(0, 12, tile)):
             sums, _ = twin.complementary_lines(planes[s, p], weights[3 * s + p], on, off, first, min(first + tile, 12))
@@ -67,7 +67,7 @@ def test_the_backward_read_of_complementary_word_lines_senses_both_and_subtracts
     planes, weights = grained(rng, (2, 1, 9), 0.25, 1.0), rng.choice(np.array([-1, 1], np.int8), (2, 12, 9))
     out = np.empty((2, 12), np.float32)
     readout.read(planes, np.ones((2, 1), np.float32), weights, 0, out)
-    on, off = synapses.device_conductances()
+    on, off = synapses.cells_read.conductances()
     for s in range(2):
         up = weights[s] > 0
         p, n = np.where(up, on[..., 0], off[..., 0]), np.where(up, off[..., 1], on[..., 1])
@@ -78,7 +78,7 @@ def test_energy_of_complementary_word_lines_is_that_of_the_driven_cells():
     readout, synapses = readout_of(ideal_arrays(columns="xnor"))
     rng = np.random.default_rng(3)
     planes, weights = grained(rng, (2, 2, 12), 0.25, 1.0), rng.choice(np.array([-1, 1], np.int8), (2, 12, 9))
-    on, off = synapses.device_conductances()
+    on, off = synapses.cells_read.conductances()
     wanted = sum(
         twin.complementary_lines(planes[s, p], weights[s], on, off, 0, 12)[1] for s in range(2) for p in range(2)
     )
@@ -356,7 +356,7 @@ def test_wires_act_in_inference_and_in_its_energy(columns):
     chip, x = wired_chip(columns), example()
     chip.infer(x, 3, 0.0)
     layer, layout = chip._layers[0], TileLayout(columns, 2e-4, 1e-4)
-    on, off = layer.synapses.device_conductances()
+    on, off = layer.synapses.cells_read.conductances()
     power = 0.0
     for s, p in np.ndindex(2, x.planes.shape[1]):
         for t, j in np.ndindex(2, 2):
@@ -419,7 +419,7 @@ def test_weights_that_stay_are_read_through_matrices_that_say_the_same():
         chip.infer(example(seed), 3, 0.0, fresh=False)
         assert np.abs(chip._layers[0].forward.sums - sums).max() < 1e-4
         assert chip.forward_reads().conductance[0] == pytest.approx(conductance[0], rel=1e-4)
-    assert all(matrices for matrices in chip._layers[0].forward._held._matrices)
+    assert chip._layers[0].forward._held._built.all()
     chip.infer(example(0), 5, 0.0)
     assert chip._layers[0].forward._held is None
 

@@ -71,4 +71,5 @@ def test_after_a_failed_write_the_file_still_reads_as_written(tmp_path: Path, mo
             assert bytes(wanted[:n]) == bytes(twin[start : start + len(wanted)])
             assert file.tell() == start + n
             assert file.seek(0, 2) == len(twin)
-        assert file.error is not None and file.error.errno == errno.ENOSPC
+        assert file.error is not None
+        assert file.error.errno == errno.ENOSPC

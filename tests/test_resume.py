@@ -257,7 +257,7 @@ def test_the_progress_bar_starts_where_the_run_is(tmp_path, monkeypatch, capsys)
 def kill_and_compare(tmp_path, seed, n_random, *overrides):
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("killing.py")), str(tmp_path), str(seed), str(n_random),
-         "record.checkpoint_interval=20 ms", *overrides],
+         "record.checkpoint_interval=0 s", *overrides],
         capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ from scipy import stats
 
 from bimu_hw.devices import Site, new_state
 from bimu_hw.kernels import jit
-from bimu_hw.kernels.bits import cell_bits, centred_uniform, fold, key_halves
+from bimu_hw.kernels.bits import centred_uniform, fold, key_halves, look_bits
 from bimu_hw.random import fold as host_fold
 from device_models import cmos_lfsr, ideal_sampler, smtj
 
@@ -50,7 +50,7 @@ def assert_uncorrelated(a, b):
 def _uniforms(key, look, out):
     low, high = key_halves(fold(key, np.uint64(look)))
     for c in range(out.size):
-        out[c] = centred_uniform(cell_bits(low, high, np.uint32(c)))
+        out[c] = centred_uniform(look_bits(low, high, np.uint32(c), np.uint32((out.size + 1) // 2)))
 
 
 # Ideal

@@ -87,7 +87,7 @@ def test_the_currents_of_its_tiles_are_the_sums_of_the_network(run):
     """Ideal wires: unit times the sum over (middle + gain * weight) * input, whatever the mapping."""
     folder, witness = run
     synapses = witness.chip.layers[0]
-    middle, gain = (np.asarray(v, float) for v in synapses.read_values())
+    middle, gain = (np.asarray(v, float) for v in synapses.cells_read.values())
     for tile, rows, columns in (((0, 0), slice(0, 24), slice(0, 16)), ((2, 1), slice(48, 64), slice(16, 20))):
         found = capture_read(folder, Selection(0, 31, tile, 1))
         assert found.tile_shape == (rows.stop - rows.start, columns.stop - columns.start)

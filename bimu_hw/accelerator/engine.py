@@ -26,7 +26,7 @@ import simpy
 
 from bimu_hw.accelerator.arrivals import Arrivals
 from bimu_hw.accelerator.clock import to_seconds
-from bimu_hw.accelerator.plan import RESOURCES, Stage, WorkPlan
+from bimu_hw.accelerator.plan import RESOURCES, Block, WorkPlan
 from bimu_hw.accelerator.query import QueryRow, from_columns, to_columns
 from bimu_hw.crossbar.chip import Chip, Encoded, LearningRule
 from bimu_hw.crossbar.readout import Reads
@@ -38,6 +38,8 @@ from bimu_hw.operations import OPERATIONS, operation_index, phase_index
 from bimu_hw.random import Purpose, stream_key
 
 _TICKS_PER_NANOSECOND = 1000
+#: Order among events of one tick: what SimPy calls normal is 1.
+_LAST = 2
 _TICKS_PER_MICROSECOND = 10**6
 _MOST = 2**63 - 1
 
@@ -162,6 +164,7 @@ class Accelerator:
         self._task = 0
         self._wake: simpy.Event | None = None
         self._biased_ticks = 0
+        self._bias_prices: dict[Block, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = {}
         self._noise_seed = noise_seed
         self._inference_energy = self._price(plan.inference_counts)
         self._update_energy = self._price(plan.update_counts.sum(axis=0))
@@ -313,7 +316,7 @@ class Accelerator:
             examples_seen=self.seen, labels_requested=self.requested, uniform=self._uniform(index),
         )  # fmt: skip
         self.seen += 1
-        yield from self._work(self.plan.inference_stages)
+        yield from self._work(self.plan.inference_block)
         row.finish_tick = int(self._env.now)
         if row.asked:
             self.requested += 1
@@ -344,7 +347,7 @@ class Accelerator:
             self._account_forward("backward", row)
         self.ledger.counts += self.plan.update_counts
         row.energy += self._update_energy
-        self._account_bias("backward", row, self.plan.update_stages)
+        self._account_bias("backward", row, self.plan.update_block)
         if self.spec.gradient == "hard":
             self._account_reads("backward", row, self.chip.backward_reads())
         counts, stages = self.plan.programming(result.programming)
@@ -352,10 +355,8 @@ class Accelerator:
         row.updated = result.changed
         row.pulses = sum(p.pulses_up + p.pulses_down for p in result.programming)
         self.learned += result.changed
-        if forward:
-            yield from self._work(self.plan.inference_stages)
-        yield from self._work(self.plan.update_stages)
-        yield from self._work(stages)
+        blocks = (self.plan.update_block, Block.of(stages))
+        yield from self._work(*((self.plan.inference_block, *blocks) if forward else blocks))
         self.observer.learned(row)
 
     def _account(
@@ -368,14 +369,15 @@ class Accelerator:
     def _account_forward(self, phase: str, row: QueryRow) -> None:
         self._account(phase, row, self.plan.inference_counts, self._inference_energy)
         self._account_reads(phase, row, self.chip.forward_reads())
-        self._account_bias(phase, row, self.plan.inference_stages)
+        self._account_bias(phase, row, self.plan.inference_block)
 
-    def _account_bias(self, phase: str, row: QueryRow, stages: list[Stage]) -> None:
+    def _account_bias(self, phase: str, row: QueryRow, block: Block) -> None:
         """Book the bias of sampling elements while their arrays are looked at."""
-        ticks = sum(stage.biased * stage.ticks for stage in stages)
-        self._biased_ticks += ticks
-        counts = _one("sampler", "bias") * (ticks // _TICKS_PER_NANOSECOND)
-        self._account(phase, row, counts, self._price(counts))
+        self._biased_ticks += block.biased_ticks
+        if block not in self._bias_prices:
+            counts = _one("sampler", "bias") * (block.biased_ticks // _TICKS_PER_NANOSECOND)
+            self._bias_prices[block] = counts, self._price(counts)
+        self._account(phase, row, *self._bias_prices[block])
 
     def _account_reads(self, phase: str, row: QueryRow, reads: Reads) -> None:
         """Book what a pass through the arrays drove."""
@@ -395,18 +397,27 @@ class Accelerator:
         key = int(stream_key(self._noise_seed, Purpose.LABEL_POLICY, index))
         return ((key >> 11) + 0.5) * 2.0**-53
 
-    def _work(self, stages: list[Stage]) -> Generator[simpy.Event, Any, None]:
-        """Let the stages pass one after the other, one event each."""
-        timeout = self._env.timeout
-        for stage in stages:
-            usage = self.usage[stage.resource]
+    def _work(self, *blocks: Block) -> Generator[simpy.Event, Any, None]:
+        """Let blocks of stages pass one after the other.
+
+        One controller serves one job, so nothing can come between the stages of a job or change them: they pass as one
+        event, at whose tick whatever else is due comes first.
+        """
+        total = 0
+        for block in blocks:
+            total += block.ticks
+            self.event_count += block.n_stages
+            for resource, events, ticks in block.use:
+                usage = self.usage[resource]
+                usage.events += events
+                usage.busy_ticks += ticks
+            usage = self.usage["controller"]
             usage.events += 1
-            usage.busy_ticks += stage.ticks
-            yield timeout(stage.ticks)
-        self.event_count += len(stages)
-        total = sum(stage.ticks for stage in stages)
-        self.usage["controller"].events += 1
-        self.usage["controller"].busy_ticks += total
+            usage.busy_ticks += block.ticks
+        done = self._env.event()
+        done._ok, done._value = True, None
+        self._env.schedule(done, _LAST, total)  # type: ignore[arg-type]
+        yield done
 
     def _finish(self) -> None:
         """Charge what was powered all along, and sampling elements for the time their arrays rested."""

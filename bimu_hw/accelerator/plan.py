@@ -11,7 +11,9 @@ own (`bimu_hw.learning.rules`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +52,37 @@ class Stage:
     resource: str
     ticks: int
     biased: int = 0
+
+
+class Block(NamedTuple):
+    """Stages that follow each other, and what they come to.
+
+    Attributes
+    ----------
+    ticks : int
+    n_stages : int
+    use : tuple of (str, int, int)
+        Events and ticks of each resource.
+    biased_ticks : int
+        Ticks times the sampling elements biased meanwhile.
+    """
+
+    ticks: int
+    n_stages: int
+    use: tuple[tuple[str, int, int], ...]
+    biased_ticks: int
+
+    @classmethod
+    def of(cls, stages: Sequence[Stage]) -> Block:
+        """Add up stages."""
+        use: dict[str, tuple[int, int]] = {}
+        for stage in stages:
+            events, ticks = use.get(stage.resource, (0, 0))
+            use[stage.resource] = events + 1, ticks + stage.ticks
+        return cls(
+            sum(stage.ticks for stage in stages), len(stages), tuple((name, *sums) for name, sums in use.items()),
+            sum(stage.biased * stage.ticks for stage in stages),
+        )  # fmt: skip
 
 
 class WorkPlan:
@@ -100,6 +133,7 @@ class WorkPlan:
         self.volt2_second = sampler.costs["read_voltage"].value ** 2 * sampler.costs["read_time"].value
         self.inference_counts, self.inference_stages = self._plan_inference()
         self.update_counts, self.update_stages = self._plan_update()
+        self.inference_block, self.update_block = Block.of(self.inference_stages), Block.of(self.update_stages)
         self.reforward = relaxed
         self.area = self._plan_area(components, storage, sampler)
 

@@ -15,10 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.crossbar.encoding import FloatArray, gradient_planes, hidden_planes
+from bimu_hw.crossbar.encoding import FloatArray, InitialLam, gradient_planes, hidden_planes
+from bimu_hw.crossbar.fused import BlockedLayer
 from bimu_hw.crossbar.keys import event_key
 from bimu_hw.crossbar.readout import ArraySpec, Readout, Reads, build_circuit
-from bimu_hw.crossbar.synapses import InitialLam, Programming, Seeds, SynapseArray, SynapseSpec
+from bimu_hw.crossbar.synapses import Programming, Seeds, SynapseArray, SynapseSpec
 from bimu_hw.crossbar.workers import Workers
 from bimu_hw.devices import ROOM_TEMPERATURE
 from bimu_hw.errors import ScenarioError
@@ -27,14 +28,13 @@ from bimu_hw.kernels.network import (
     SIGN,
     activate,
     activate_backward,
-    all_zero,
     loss_gradient,
     normalise,
     normalise_backward,
-    weight_gradient,
 )
-from bimu_hw.kernels.relaxed import relaxed_forward, relaxed_gradient, relaxed_transposed
 from bimu_hw.random import Purpose, stream_key
+
+_ONE_PLANE = np.ones(1, np.float32)
 
 ACTIVATIONS = {"reverse_binary_gate": REVERSE_BINARY_GATE, "sign": SIGN}
 
@@ -104,6 +104,7 @@ class _Layer:
     forward: Readout
     backward: Readout
     n_sample: int
+    blocks: BlockedLayer
     weights: npt.NDArray[np.int8] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -116,14 +117,13 @@ class _Layer:
         self.inverse_deviation = np.zeros(s, np.float32)
         self.h = np.zeros((s, n_out), np.float32)
         self.delta = np.zeros((s, n_out), np.float32)
-        self.gradient = np.zeros((n_in, n_out), np.float32)
-        self.request = np.zeros(n_in * n_out, np.float32)
+        self.gradient = np.zeros(0, np.float32)
+        self.request = np.zeros(0, np.float32)
         self.back = np.zeros((s, n_in), np.float32)
         self.planes = np.zeros((1, 1, n_in), np.float32)
         self.plane_weight = np.ones(1, np.float32)
         self.slots: tuple[int, ...] | None = None
         self.x = np.zeros((1, n_in), np.float32)
-        self.slope = np.zeros((0, 0, 0), np.float32)
         self.backward_planes = np.zeros((s, 1, n_out), np.float32)
         self.backward_weights = self.weights
 
@@ -200,7 +200,8 @@ class Chip:
             array = SynapseArray(shape, synapses, seeds, k, start, arrays.tile_wordlines, temperature)
             circuits = (arrays, seeds, n_sample, self._workers, build_circuit(array, arrays))
             forward, backward = Readout(array, *circuits), Readout(array, *circuits, transposed=True)
-            self._layers.append(_Layer(array, forward, backward, n_sample))
+            blocks = BlockedLayer(array, n_sample, self._workers)
+            self._layers.append(_Layer(array, forward, backward, n_sample, blocks))
         self._relaxed_keys = [stream_key(seeds.noise, Purpose.RELAXED_SAMPLE, k) for k in range(len(self._layers))]
 
     @property
@@ -245,8 +246,11 @@ class Chip:
             layer.planes, layer.plane_weight, layer.x, layer.slots = planes, plane_weight, x, slots
             if fresh:
                 layer.draw(event, now, planes.shape[1], probe=probe)
-            layer.forward.hold(None if fresh else layer.weights)
-            layer.forward.read(planes, plane_weight, layer.weights, event, layer.y)
+            if layer.forward.plain and layer.weights.shape[0] == self.n_sample and plane_weight.tolist() == [1.0]:
+                layer.blocks.plain_forward(planes[:, 0, :], layer.weights, self.arrays.tile_wordlines, layer.y)
+            else:
+                layer.forward.hold(None if fresh else layer.weights)
+                layer.forward.read(planes, plane_weight, layer.weights, event, layer.y)
             normalise(layer.y, layer.normal, layer.inverse_deviation)
             if k < last:
                 activate(layer.normal, self.activation, layer.h)
@@ -283,62 +287,61 @@ class Chip:
         for k in range(len(self._layers) - 1, -1, -1):
             layer = self._layers[k]
             normalise_backward(layer.delta, layer.normal, layer.inverse_deviation, layer.delta)
-            self._gradient(layer, relaxed, rule.epsilon)
             if k > 0:
                 below = self._layers[k - 1]
-                self._backward_read(layer, event, now, relaxed)
-                activate_backward(layer.back, below.normal, self.activation, below.delta)
-        if all(all_zero(layer.gradient.reshape(-1)) for layer in self._layers):
-            return LearnResult(loss, False, ())
+                if relaxed:
+                    layer.blocks.backward(layer.delta, below.normal, self.activation, below.delta)
+                else:
+                    self._backward_read(layer, event, now)
+                    activate_backward(layer.back, below.normal, self.activation, below.delta)
+        return self._update(loss, event, now, rule, relaxed)
+
+    def _update(self, loss: float, event: int, now: float, rule: LearningRule, relaxed: bool) -> LearnResult:
+        """Program every layer; rules that the kernels know by numbers in one pass, others in several."""
+        arrays = self.arrays
+        tile = (arrays.tile_wordlines, arrays.tile_bitlines, arrays.write_columns)
+        numbers = getattr(rule, "coefficients", None)
         done = []
+        if numbers is not None and not any(layer.synapses.read_with_error for layer in self._layers):
+            # From the last layer back: as a rule its first block says that the gradient is not zero.
+            if all(
+                layer.blocks.gradient_is_zero(layer.x, layer.delta, relaxed, rule.epsilon)
+                for layer in reversed(self._layers)
+            ):
+                return LearnResult(loss, False, ())
+            for k, layer in enumerate(self._layers):
+                in_numbers = numbers(k, layer.synapses.lam.size)
+                done.append(
+                    layer.blocks.update(layer.x, layer.delta, relaxed, rule.epsilon, in_numbers, event, now, tile)
+                )
+            return LearnResult(loss, True, tuple(done))
+        if all([self._gradient(layer, relaxed, rule.epsilon) for layer in self._layers]):
+            return LearnResult(loss, False, ())
         for k, layer in enumerate(self._layers):
             lam = layer.synapses.controller_lam(event)
-            asks = partial(_ask, rule, k, lam, layer.gradient.reshape(-1), not relaxed, layer.request)
+            asks = partial(_ask, rule, k, lam, layer.gradient, not relaxed, layer.request)
             self._workers.split(layer.request.size, asks)
-            done.append(
-                layer.synapses.program_request(
-                    layer.request, event, now, self.arrays.tile_wordlines, self.arrays.tile_bitlines,
-                    self.arrays.write_columns,
-                )
-            )
+            done.append(layer.synapses.program_request(layer.request, event, now, *tile))
         return LearnResult(loss, True, tuple(done))
 
-    def _gradient(self, layer: _Layer, relaxed: bool, epsilon: float) -> None:
-        x = np.ascontiguousarray(layer.x)
-
-        def part(first: int, last: int) -> None:
-            rows = np.ascontiguousarray(x[:, first:last])
-            if relaxed:
-                relaxed_gradient(
-                    rows, layer.delta, layer.slope[first:last], np.float32(epsilon), layer.gradient[first:last]
-                )
-            else:
-                weight_gradient(rows, layer.delta, layer.gradient[first:last])
-
-        self._workers.split(x.shape[1], part)
+    def _gradient(self, layer: _Layer, relaxed: bool, epsilon: float) -> bool:
+        """Write a layer's gradient and return whether all of it is exactly zero."""
+        if not layer.gradient.size:
+            layer.gradient, layer.request = np.zeros_like(layer.synapses.lam), np.zeros_like(layer.synapses.lam)
+        return layer.blocks.gradient(layer.x, layer.delta, relaxed, epsilon, layer.gradient)
 
     def _relaxed_pass(self, x: FloatArray, event: int) -> None:
         last = len(self._layers) - 1
         for k, layer in enumerate(self._layers):
             layer.x = x
-            layer.planes, layer.plane_weight = hidden_planes(x, signed=False, analog=True)
-            n_in, n_out = layer.synapses.shape
-            if layer.slope.size == 0:
-                layer.slope = np.zeros((n_in, self.n_sample, n_out), np.float32)
-            mean, key = layer.synapses.mean_weight(), event_key(self._relaxed_keys[k], event)
+            layer.planes, layer.plane_weight = x[:, None, :], _ONE_PLANE
+            key = event_key(self._relaxed_keys[k], event)
+            activation = self.activation if k < last else -1
+            layer.blocks.forward(x, key, layer.normal, layer.inverse_deviation, activation, layer.h)
+            x = layer.h
 
-            self._workers.split(self.n_sample, partial(_relaxed_part, layer, x, mean, key, self.arrays.tile_wordlines))
-            normalise(layer.y, layer.normal, layer.inverse_deviation)
-            if k < last:
-                activate(layer.normal, self.activation, layer.h)
-                x = layer.h
-
-    def _backward_read(self, layer: _Layer, event: int, now: float, relaxed: bool) -> None:
+    def _backward_read(self, layer: _Layer, event: int, now: float) -> None:
         """Read the layer's array transposed: gradient with respect to its inputs, into `layer.back`."""
-        if relaxed:
-            key = event_key(self._relaxed_keys[layer.synapses.layer], event)
-            relaxed_transposed(layer.delta, layer.synapses.mean_weight(), key, layer.back)
-            return
         planes, weight = gradient_planes(layer.delta, self.arrays.gradient_bits, self.arrays.inputs)
         weights = layer.weights
         if layer.per_look:
@@ -375,8 +378,3 @@ def _ask(
 ) -> None:  # fmt: skip
     rule.request(k, slice(first, last), lam, gradient, through_weight, out)
 
-
-def _relaxed_part(
-    layer: _Layer, x: FloatArray, mean: FloatArray, key: np.uint64, tile_rows: int, first: int, last: int
-) -> None:
-    relaxed_forward(x, mean, key, first, last, tile_rows, layer.partial, layer.slope, layer.y)

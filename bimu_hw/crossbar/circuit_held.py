@@ -7,8 +7,6 @@ together share their wires. `pulse_width_planes` cuts the read into the stretche
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,13 +42,6 @@ def pulse_width_planes(codes: NDArray[np.integer], n_slots: int) -> tuple[Planes
     return (on * np.sign(codes)[:, None, :]).astype(np.float32), np.diff(edges) / n_slots
 
 
-class _Matrices(NamedTuple):
-    """Of one array: weight units per read voltage, [line, output]; siemens, [line, line]."""
-
-    sums: Floats
-    power: Floats
-
-
 class HeldReads:
     """Reads of weights that stay as they are.
 
@@ -72,7 +63,11 @@ class HeldReads:
         self._layer = circuit.reads[int(transposed)]
         self._expected = n_reads
         self._done = np.zeros(len(weights), np.int64)
-        self._matrices: list[list[_Matrices]] = [[] for _ in weights]
+        self._built = np.zeros(len(weights), bool)
+        #: Of each tile, [sample, line, outputs and lines]: weight units and, for the power, siemens per read voltage.
+        self._matrices = [
+            np.empty((len(weights), tile.source.size, tile.plus.size + tile.source.size)) for tile in self._layer.tiles
+        ]
         #: Building takes as many solves of eight vectors as there are eights of lines, to a higher tolerance.
         self.pays_off = max(tile.source.size for tile in self._layer.tiles) // 4
 
@@ -82,34 +77,49 @@ class HeldReads:
         """Read as `TileCircuit.forward` or, transposed, `TileCircuit.backward` do."""
         if duration is None:
             duration = np.ones(planes.shape[1])
+        self._done[first:last] += -(-planes.shape[1] // 8)
         for s in range(first, last):
-            self._done[s] += -(-planes.shape[1] // 8)
-            if max(self._done[s], self._expected) < self.pays_off:
-                self._circuit.read(self._layer, planes, self._weights, s, s + 1, out, conductance, duration)
-                continue
-            if not self._matrices[s]:
-                self._matrices[s] = self._build(s)
-            values = planes[0 if len(planes) == 1 else s].astype(np.float64)
-            conductance[s] = 0.0
-            for tile, matrices in zip(self._layer.tiles, self._matrices[s], strict=True):
-                volts = np.where(tile.source >= 0, values[:, tile.source], 0.0) * tile.sign
-                if tile.one_sided:
-                    volts = np.maximum(volts, 0.0)
-                own = values[:, tile.first_value : tile.last_value]
-                sums = volts @ matrices.sums
-                if tile.known_of != NOTHING:
-                    size = np.abs(own) if tile.known_of == SUM_OF_SIZES else own
-                    sums -= tile.known / tile.unit * size.sum(axis=1, keepdims=True)
-                out[s, :, tile.number, tile.first_output : tile.first_output + tile.plus.size] = sums
-                power = ((volts @ matrices.power) * volts).sum(axis=1) + tile.replica * (own**2).sum(axis=1)
-                conductance[s] += duration @ power
+            if not self._built[s] and max(self._done[s], self._expected) >= self.pays_off:
+                self._build(s)
+        if self._built[first:last].all():
+            self._multiply(planes, first, last, out, conductance, duration)
+        elif not self._built[first:last].any():
+            self._circuit.read(self._layer, planes, self._weights, first, last, out, conductance, duration)
+        else:
+            for s in range(first, last):
+                if self._built[s]:
+                    self._multiply(planes, s, s + 1, out, conductance, duration)
+                else:
+                    self._circuit.read(self._layer, planes, self._weights, s, s + 1, out, conductance, duration)
 
-    def _build(self, s: int) -> list[_Matrices]:
-        layer, found = self._layer, []
+    def _multiply(
+        self, planes: Planes, first: int, last: int, out: Planes, conductance: Floats, duration: Floats
+    ) -> None:
+        values = (planes if len(planes) == 1 else planes[first:last]).astype(np.float64)
+        conductance[first:last] = 0.0
+        for tile, matrices in zip(self._layer.tiles, self._matrices, strict=True):
+            volts = np.where(tile.source >= 0, values[..., tile.source], 0.0) * tile.sign
+            if tile.one_sided:
+                volts = np.maximum(volts, 0.0)
+            own = values[..., tile.first_value : tile.last_value]
+            n = tile.plus.size
+            found = volts @ matrices[first:last]
+            sums = found[..., :n]
+            if tile.known_of != NOTHING:
+                size = np.abs(own) if tile.known_of == SUM_OF_SIZES else own
+                sums -= tile.known / tile.unit * size.sum(axis=-1, keepdims=True)
+            out[first:last, :, tile.number, tile.first_output : tile.first_output + n] = sums
+            power = (found[..., n:] * volts).sum(axis=-1) + tile.replica * (own**2).sum(axis=-1)
+            # Not a matrix product: its bits could depend on how many samples there are.
+            conductance[first:last] += (power * duration).sum(axis=-1)
+
+    def _build(self, s: int) -> None:
+        layer = self._layer
         look = self._weights[s].reshape(-1)
-        ladders, fields, other = layer.space()
+        space = layer.space()
+        ladders, fields = space[:2]
         try:
-            for tile, mean in zip(layer.tiles, layer.means, strict=True):
+            for tile, mean, matrices in zip(layer.tiles, layer.means, self._matrices, strict=True):
                 m, n = tile.source.size, tile.n_column
                 sensed, power = np.empty((m, n)), np.empty((m, m))
                 tolerance = min(self._circuit.tolerance, MATRIX_TOLERANCE)
@@ -120,7 +130,8 @@ class HeldReads:
                 if status != OK:
                     raise self._circuit.error(status, s)
                 sums = sensed[:, tile.plus] - np.where(tile.minus >= 0, sensed[:, tile.minus], 0.0)
-                found.append(_Matrices(sums * (tile.gain / tile.unit), power))
+                matrices[s, :, : tile.plus.size] = sums * (tile.gain / tile.unit)
+                matrices[s, :, tile.plus.size :] = power
         finally:
-            layer.spaces.append((ladders, fields, other))
-        return found
+            layer.spaces.append(space)
+        self._built[s] = True

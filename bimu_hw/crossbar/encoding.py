@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from bimu_hw.crossbar.keys import event_key
 from bimu_hw.devices import ROOM_TEMPERATURE, Grid
 from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels import jit
-from bimu_hw.kernels.bits import fill_normal
+from bimu_hw.kernels.bits import fill_normal, fill_uniform
 from bimu_hw.random import Purpose, stream_key
 
 FloatArray = npt.NDArray[np.float32]
@@ -41,6 +43,63 @@ def level_grid(n_levels: int, lam_max: float, n_bitlines: int = 1, temperature: 
     if n_levels == 1:
         raise ScenarioError("device, n_levels: got 1; a storage element has at least 2 levels (0: continuous).")
     return Grid((n_levels - 1) / 2.0, 2.0 * lam_max / (n_levels - 1), 1.0, n_bitlines, temperature)
+
+
+class MeasuredLevels(NamedTuple):
+    """Where the cells of a layer stand, as measured.
+
+    Attributes
+    ----------
+    level : float32[cell]
+        Counted from the middle of the grid; not rounded.
+    """
+
+    level: FloatArray
+
+
+#: What a layer starts from.
+InitialLam = str | FloatArray | MeasuredLevels
+
+
+def initial_levels(
+    initial_lam: InitialLam, shape: tuple[int, int], grid: Grid, key: np.uint64
+) -> tuple[FloatArray, FloatArray]:
+    """Return the initial lam in levels, and the levels that the cells are to have, float32[cell].
+
+    Parameters
+    ----------
+    initial_lam : {"uniform", "zero"}, float32[wordline, bitline] or MeasuredLevels
+        Uniform in +-1/sqrt(n_in), or 0, or these values: the cells take the nearest levels of the grid. Measured levels
+        they take as they are.
+    shape : tuple of int
+        (wordline, bitline).
+    grid : Grid
+    key : uint64
+    """
+    if isinstance(initial_lam, MeasuredLevels):
+        return initial_lam.level, initial_lam.level
+    start = np.zeros(shape[0] * shape[1], np.float32)
+    if isinstance(initial_lam, np.ndarray):
+        start[:] = initial_lam.reshape(-1)
+    elif initial_lam == "uniform":
+        fill_uniform(key, start)
+        start = (np.float32(2.0) * start - np.float32(1.0)) * np.float32(1.0 / np.sqrt(shape[0]))
+    levels = start / np.float32(grid.step)
+    return levels, nearest_levels(levels, grid, key)
+
+
+def nearest_levels(levels: FloatArray, grid: Grid, key: np.uint64) -> FloatArray:
+    """Return the levels of the grid nearest to the given ones, float32[cell]; on a continuous grid the given ones."""
+    if grid.quantum != 1.0:
+        return levels
+    # Levels of an even grid lie at half-integers: round on the grid that starts at the lowest level. A start at
+    # exactly 0 lies between two of them; the cell tosses a coin, or all weights would begin with one bias.
+    coin = np.empty_like(levels)
+    fill_uniform(event_key(key, 1), coin)
+    above = levels + np.float32(grid.level_max)
+    tie = above - np.floor(above) == np.float32(0.5)
+    above = np.where(tie, np.floor(above) + (coin > 0.5), np.rint(above))
+    return (np.clip(above, 0, 2 * grid.level_max) - grid.level_max).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,8 @@ class Readout:
     ----------
     sums : float32[sample, plane, tile, line]
         Column sums of the last read, before conversion.
+    plain : bool
+        Whether nothing lies between inputs, weights and sums: no spread, no wires, exact converters and words.
     largest_sum : float
         What the lines of a tile that are in use add up to at most, at unit input.
     """
@@ -172,6 +174,12 @@ class Readout:
         half = 2.0 ** (arrays.partial_sum_bits - 1) if arrays.partial_sum_bits else np.inf
         self._word_ends = np.float32(-half), np.float32(half - 1.0)
         self.set_full_scale(self.largest_sum * (1.0 if transposed else arrays.adc_range))
+        self.plain = (
+            circuit is None
+            and not (arrays.adc_bits or arrays.partial_sum_bits or arrays.adc_noise or self._offset.any())
+            and all(bool((a == 1.0).all()) for a in (self._gain, self._slope))
+            and not self._middle.any()
+        )
 
     def set_full_scale(self, full_scale: float) -> None:
         """Set the range of the converters to [-full_scale, full_scale], in weight units."""
@@ -282,7 +290,7 @@ def build_circuit(synapses: SynapseArray, arrays: ArraySpec) -> TileCircuit | No
         return None
     layout = TileLayout(arrays.columns, *read_conductances(synapses.spec.sampler))
     tile = min(arrays.tile_wordlines, synapses.shape[0]), min(arrays.tile_bitlines, synapses.shape[1])
-    circuit = TileCircuit(synapses.shape, tile, layout, *synapses.device_conductances(), **arrays.wires._asdict())
+    circuit = TileCircuit(synapses.shape, tile, layout, *synapses.cells_read.conductances(), **arrays.wires._asdict())
     if arrays.compensation == "column_gain":
         circuit.calibrate()
     return circuit
@@ -299,6 +307,6 @@ def _contributions(synapses: SynapseArray, transposed: bool) -> tuple[FloatArray
         middle, gain = synapses.value_middle, synapses.value_gain
         return (middle, gain) if transposed else (middle[None], gain[None])
     if transposed:
-        return synapses.read_values("backward")
-    middle, gain = synapses.read_values("negative")
+        return synapses.cells_read.values("backward")
+    middle, gain = synapses.cells_read.values("negative")
     return np.stack([synapses.value_middle, middle]), np.stack([synapses.value_gain, gain])

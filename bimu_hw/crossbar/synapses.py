@@ -7,20 +7,19 @@ say so (`bimu_hw.devices`); evaluation and recording never do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.cards import Card, read_conductances
-from bimu_hw.crossbar.encoding import EXACT_STEP, level_grid
+from bimu_hw.crossbar.cells_read import CellsRead
+from bimu_hw.crossbar.encoding import EXACT_STEP, InitialLam, initial_levels, level_grid
 from bimu_hw.crossbar.keys import event_key
-from bimu_hw.crossbar.layout import DEVICES, device_conductances, read_values
 from bimu_hw.crossbar.nonidealities import LayerNonidealities
+from bimu_hw.crossbar.snapshot import snapshot
+from bimu_hw.crossbar.synapse_spec import POLICIES, Programming, Seeds, SynapseSpec, UpdatePlan, all_cells
+from bimu_hw.crossbar.writing import Writing
 from bimu_hw.devices import (
-    FAULTS,
     ROOM_TEMPERATURE,
     Grid,
     SamplerModel,
@@ -31,97 +30,22 @@ from bimu_hw.devices import (
     time_matters,
 )
 from bimu_hw.errors import ScenarioError
-from bimu_hw.kernels.bits import fill_normal, fill_uniform
-from bimu_hw.kernels.elementary import fill_tanh
+from bimu_hw.kernels import aligned_zeros
+from bimu_hw.kernels.elementary import fill_tanh_sech2, update_tanh_sech2
 from bimu_hw.kernels.programming import (
     accumulate,
     accumulate_residue,
     round_deterministic,
     round_stochastic,
     scale_levels,
-    write_operations,
 )
+from bimu_hw.kernels.update import count_all
 from bimu_hw.nonidealities import Nonidealities, check_nonidealities
 from bimu_hw.random import Purpose, stream_key
 
 FloatArray = npt.NDArray[np.float32]
 
-POLICIES = ("deterministic", "stochastic", "residue")
-
-
-@lru_cache(maxsize=8)
-def _all_cells(n: int) -> npt.NDArray[np.int32]:
-    """Return 0, 1, ... n - 1; shared by all arrays of that size."""
-    return np.arange(n, dtype=np.int32)
-
-
-class MeasuredLevels(NamedTuple):
-    """Where the cells of a layer stand, as measured.
-
-    Attributes
-    ----------
-    level : float32[cell]
-        Counted from the middle of the grid; not rounded.
-    """
-
-    level: FloatArray
-
-
-#: What a layer starts from.
-InitialLam = str | FloatArray | MeasuredLevels
-
-
-@dataclass(frozen=True)
-class SynapseSpec:
-    """Which devices, and how they are programmed.
-
-    Attributes
-    ----------
-    storage, sampler : Card
-    policy : {"deterministic", "stochastic", "residue"}
-    residue_bits : int
-        Width of the residue register below one level; 0: unlimited.
-    lam_max : float
-        lam of the outermost levels.
-    holds : {"read", "query", "until_rewritten"}
-    columns : {"differential", "reference", "xnor"}
-        A weight is a pair of complementary cells on two bit lines, one cell against a reference column halfway between
-        its states, or a pair of complementary cells on two word lines (`bimu_hw.crossbar.layout`).
-    """
-
-    storage: Card
-    sampler: Card
-    policy: str
-    residue_bits: int
-    lam_max: float
-    holds: str
-    columns: str
-
-
-@dataclass(frozen=True)
-class Seeds:
-    """The three seeds of a run: which chip, which noise, which data."""
-
-    fabrication: int
-    noise: int
-    data: int
-
-
-@dataclass(frozen=True)
-class Programming:
-    """What one update did to one layer, as integers.
-
-    Attributes
-    ----------
-    pulses_up, pulses_down : int
-        Pulses sent, summed over cells.
-    tiles : int64[tile, 3]
-        Row-wise write operations, pulse slots up and pulse slots down of each tile.
-    """
-
-    pulses_up: int
-    pulses_down: int
-    tiles: npt.NDArray[np.int64]
+_NO_TOTAL = np.zeros(0)
 
 
 class SynapseArray:
@@ -135,8 +59,8 @@ class SynapseArray:
     seeds : Seeds
     layer : int
         Index of the layer: part of every noise key.
-    initial_lam : {"uniform", "zero"}, float32[wordline, bitline] or MeasuredLevels
-        Uniform in +-1/sqrt(n_in), or 0, or these values, rounded to levels; or levels that are taken as they are.
+    initial_lam : str, float32[wordline, bitline] or MeasuredLevels
+        As `initial_levels` takes it.
     tile_wordlines : int, optional
         Word lines per tile; all of them in one tile if not given.
     temperature : float
@@ -180,10 +104,17 @@ class SynapseArray:
         )
         self.params: Any = storage.params(*(spec.storage.params[s.name].value for s in storage.specs))
         self.sampler_params: Any = sampler.params(*(spec.sampler.params[s.name].value for s in sampler.specs))
-        self.state = new_state(storage, n)
-        self.sampler_state = new_state(sampler, n)
+        self._state = new_state(storage, n)
+        # Pulses that all cells got and that their counters do not show yet.
+        self._uncounted = 0
+        self.writing = Writing(shape, self.grid.quantum == 1.0)
+        self._sampler_state = new_state(sampler, n)
+        # The second at which the sampling elements should have taken over the lam of all cells; None: they have.
+        self._bias_due: float | None = None
         bits = spec.residue_bits
         self._register_step = 2.0**-bits if bits and self.grid.quantum == 1.0 else EXACT_STEP
+        f, grid = np.float32, self.grid
+        self._scales = (f(1.0 / grid.step), f(grid.quantum), f(self._register_step), f(grid.level_max))
         values = Nonidealities(**{name: fact.value for name, fact in spec.storage.nonidealities.items()})
         check_nonidealities(values, int(spec.storage.params["n_levels"].value), "device.storage_params")
         keys = (stream_key(seed, Purpose.FAULT, layer) for seed in (seeds.fabrication, seeds.noise))
@@ -191,16 +122,18 @@ class SynapseArray:
         self._noisy = values.noisy or any(getattr(self.params, p, 0.0) != 0.0 for p in storage.noisy_reads)
 
         nothing = np.zeros(0, np.float32)
-        self.lam = np.zeros(n, np.float32)
+        self._exact = storage.exact is not None and self.grid.quantum != 1.0 and not self.nonidealities.limit.size
+        # The level of an exact continuous element is lam itself.
+        self.lam = getattr(self._state, str(storage.exact)) if self._exact else aligned_zeros(n)
         self.residue = np.zeros(n, np.float32) if spec.policy == "residue" else nothing
         self.keep_requests = False
         self.requested = np.zeros(0)
-        self._mean = nothing
-        self._mean_ready = False
+        self._tanh = self._sech2 = nothing
+        self._shape_ready = False
         self._seen = np.zeros(n, np.float32) if self._noisy else nothing
         self._cells = np.zeros(n, np.int32)
         self._counts = np.zeros(n, np.float32)
-        self._all = _all_cells(n)
+        self.all_cells = all_cells(n)
         # Evaluation works on a copy of a sampling state that the next query would otherwise see.
         self._copies = self._noisy or bool(sampler.remembers)
         self._probe_state: Any = None
@@ -229,70 +162,23 @@ class SynapseArray:
             self.state, self.params, self.grid, stream_key(seeds.fabrication, Purpose.FABRICATE_STORAGE, layer)
         )
         sampler.fabricate(
-            self.sampler_state, self.sampler_params, self.site,
+            self._sampler_state, self.sampler_params, self.site,
             stream_key(seeds.fabrication, Purpose.FABRICATE_SAMPLER, layer),
         )  # fmt: skip
-        self._key_periphery = stream_key(seeds.fabrication, Purpose.FABRICATE_PERIPHERY, layer)
-        self.value_middle, self.value_gain = self.read_values()
+        self.cells_read = CellsRead(
+            spec.columns, spec.sampler, shape, stream_key(seeds.fabrication, Purpose.FABRICATE_PERIPHERY, layer)
+        )
+        self.value_middle, self.value_gain = self.cells_read.values()
         self._program_initial(initial_lam, noise(Purpose.INITIAL_LAM))
-
-    def _read_errors(self) -> FloatArray:
-        """Draw the standard normal error of every device that is read: float32[wordline, bitline, device]."""
-        errors = np.empty((DEVICES[self.spec.columns], self.lam.size), np.float32)
-        for device, error in enumerate(errors):
-            fill_normal(event_key(self._key_periphery, device), error)
-        return np.moveaxis(errors.reshape(-1, *self.shape), 0, -1)
-
-    def device_conductances(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return what every device that is read conducts when on and when off: float64[wordline, bitline, device]."""
-        return device_conductances(*self._read_costs(), self._read_errors())
-
-    def read_values(self, read: str = "forward") -> tuple[FloatArray, FloatArray]:
-        """Return middle and gain of each synapse in weight units, nominally 0 and 1 (`layout.read_values`)."""
-        return read_values(self.spec.columns, *self._read_costs(), self._read_errors(), read)
-
-    def _read_costs(self) -> tuple[float, float, float]:
-        costs = self.spec.sampler.costs
-        g_on, g_off = read_conductances(self.spec.sampler)
-        if g_on <= g_off:
-            raise ScenarioError(
-                f"device.sampler: {self.spec.sampler.name!r} has g_on = {g_on:g} S and g_off = {g_off:g} S; "
-                "weights can only be told apart if g_on is larger."
-            )
-        return g_on, g_off, costs["g_spread"].value
 
     def _program_initial(self, initial_lam: InitialLam, key: np.uint64) -> None:
         """Round the initial lam to levels; in residue mode the remainder starts the register."""
-        if isinstance(initial_lam, MeasuredLevels):
-            self.storage.program(self.state, initial_lam.level, self.params, self.grid, 0.0)
-            self._refresh(self._all, 0.0)
-            return
-        start = np.zeros(self.lam.size, np.float32)
-        if isinstance(initial_lam, np.ndarray):
-            start[:] = initial_lam.reshape(-1)
-        elif initial_lam == "uniform":
-            fill_uniform(key, start)
-            bound = np.float32(1.0 / np.sqrt(self.shape[0]))
-            start = (np.float32(2.0) * start - np.float32(1.0)) * bound
-        grid = self.grid
-        levels = start / np.float32(grid.step)
-        if grid.quantum == 1.0:
-            # Levels of an even grid lie at half-integers: round on the grid that starts at the lowest level. A start at
-            # exactly 0 lies between two of them; the cell tosses a coin, or all weights would begin with one bias.
-            coin = np.empty_like(start)
-            fill_uniform(event_key(key, 1), coin)
-            above = levels + np.float32(grid.level_max)
-            tie = above - np.floor(above) == np.float32(0.5)
-            above = np.where(tie, np.floor(above) + (coin > 0.5), np.rint(above))
-            target = np.clip(above, 0, 2 * grid.level_max) - grid.level_max
-            target = target.astype(np.float32)
-        else:
-            target = levels
-        self.storage.program(self.state, target, self.params, grid, 0.0)
+        levels, target = initial_levels(initial_lam, self.shape, self.grid, key)
+        self.storage.program(self.state, target, self.params, self.grid, 0.0)
         if self.spec.policy == "residue":
             register = np.float32(self._register_step)
             self.residue[:] = np.rint((levels - target) / register) * register
-        self._refresh(self._all, 0.0)
+        self._refresh(self.all_cells, 0.0)
 
     def state_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what a checkpoint must keep of this layer, by name; not copied."""
@@ -310,25 +196,69 @@ class SynapseArray:
         self._time, self._aged = (float(second) for second in arrays["time"])
         for name, mine in self.state_arrays().items():
             mine[...] = arrays[name]
-        self._mean_ready = False
+        self._shape_ready = False
+        self._bias_due = None
         self.version += 1
 
     def _refresh(self, cells: npt.NDArray[np.int32], now: float) -> None:
         self.storage.peek(self.state, cells, self.params, self.grid, now, self.lam)
         scale_levels(cells, np.float32(self.grid.step), self.lam)
+        if self._shape_ready:
+            # tanh and sech**2 of a few changed cells follow at once, of many when somebody asks.
+            self._shape_ready = 8 * cells.size < self.lam.size
+            if self._shape_ready:
+                update_tanh_sech2(cells, self.lam, self._tanh, self._sech2)
+        self.have_moved(cells, now)
+
+    def have_moved(self, cells: npt.NDArray[np.int32], now: float) -> None:
+        """Be told that lam of the listed cells is another one, to which tanh and sech**2 were brought up already.
+
+        The sampling elements take it over: some cells at once, all of them when a sampling element is next looked at,
+        for on a stream of updates there may be several until then. Elements that evolve never wait.
+        """
         if not self._noisy:
-            self.sampler.bias(self.sampler_state, self.lam, cells, self.sampler_params, self.site, now)
-        self._mean_ready = False
+            if not self._sampler_evolves and (cells.size == self.lam.size or self._bias_due is not None):
+                self._bias_due = now
+            else:
+                self.sampler.bias(self._sampler_state, self.lam, cells, self.sampler_params, self.site, now)
         self.version += 1
 
+    def all_have_moved(self, pulses_up: int, now: float, *tile: int) -> Programming:
+        """Do what `have_moved` and counting do after one pulse for every cell of an exact continuous element."""
+        self.have_moved(self.all_cells, now)
+        self._uncounted += 1
+        return self.writing.of_all(pulses_up, *tile)
+
+    @property
+    def state(self) -> Any:
+        """The state of the storage elements."""
+        if self._uncounted:
+            count_all(self._uncounted, self._state.pulse_count)
+            self._uncounted = 0
+        return self._state
+
+    @property
+    def sampler_state(self) -> Any:
+        """The state of the sampling elements, under the bias of the present lam."""
+        if self._bias_due is not None:
+            self.sampler.bias(
+                self._sampler_state, self.lam, self.all_cells, self.sampler_params, self.site, self._bias_due
+            )
+            self._bias_due = None
+        return self._sampler_state
+
+    def shape_arrays(self) -> tuple[FloatArray, FloatArray]:
+        """Return tanh lam and sech**2 lam, float32[cell]; computed when asked for after a change."""
+        if not self._shape_ready:
+            if not self._tanh.size:
+                self._tanh, self._sech2 = aligned_zeros(self.lam.size), aligned_zeros(self.lam.size)
+            fill_tanh_sech2(self.lam, self._tanh, self._sech2)
+            self._shape_ready = True
+        return self._tanh, self._sech2
+
     def mean_weight(self) -> FloatArray:
-        """Return tanh lam, float32[wordline, bitline]; computed when asked for after a change."""
-        if not self._mean_ready:
-            if not self._mean.size:
-                self._mean = np.empty_like(self.lam)
-            fill_tanh(self.lam, self._mean)
-            self._mean_ready = True
-        return self._mean.reshape(self.shape)
+        """Return tanh lam, float32[wordline, bitline]."""
+        return self.shape_arrays()[0].reshape(self.shape)
 
     def advance(self, event: int, now: float) -> None:
         """Let the devices evolve until `now`; nothing happens if they are there already.
@@ -382,7 +312,7 @@ class SynapseArray:
         if self._storage_evolves:
             assert self.storage.advance is not None
             self.storage.advance(self.state, self.params, grid, event_key(key, 0), since, now)
-            self._refresh(self._all, now)
+            self._refresh(self.all_cells, now)
 
     def read(self, event: int, now: float, sample: int = 0, probe: bool = False) -> None:
         """Let the sampling elements take over the stored parameter.
@@ -412,8 +342,8 @@ class SynapseArray:
                 key = event_key(key, sample)
             self.storage.read(self.state, self.params, self.grid, key, now, self._seen)
             self.nonidealities.see(self._seen)
-            scale_levels(self._all, np.float32(self.grid.step), self._seen)
-            self.sampler.bias(state, self._seen, self._all, self.sampler_params, self.site, now)
+            scale_levels(self.all_cells, np.float32(self.grid.step), self._seen)
+            self.sampler.bias(state, self._seen, self.all_cells, self.sampler_params, self.site, now)
 
     @property
     def reads_per_sample(self) -> bool:
@@ -470,23 +400,29 @@ class SynapseArray:
             key = event_key(key, word)
         if self.storage.disturb is not None:
             self.storage.disturb(self.state, self.params, self.grid, key, n_looks, now)
-            self._refresh(self._all, now)
+            self._refresh(self.all_cells, now)
         if self.nonidealities.values.read_disturb > 0.0:
             self._pulse(*self.nonidealities.read_disturb(event_key(key, 1), n_looks), event_key(key, 2), now)
 
     def _pulse(self, cells: npt.NDArray[np.int32], counts: FloatArray, key: np.uint64, now: float) -> None:
         """Send pulses, wanted or not, to the cells that still answer; `now` is the devices' own time."""
         if self.nonidealities.limit.size:
-            level = self.lam / np.float32(self.grid.step)
+            level = (self.lam / np.float32(self.grid.step)).astype(np.float32)
+            used, grid = self.state.pulse_count, self.grid
             cells, counts = self.nonidealities.answering(
-                cells, counts, level, self.state.pulse_count, self.grid.level_max, self.grid.quantum == 1.0
+                cells, counts, level, used, grid.level_max, grid.quantum == 1.0
             )
         self.storage.pulse(self.state, cells, counts, self.params, self.grid, key, now)
         self._refresh(cells, now)
 
+    @property
+    def read_with_error(self) -> bool:
+        """Whether the controller's reading of lam differs from lam."""
+        return self.nonidealities.values.controller_noise != 0.0
+
     def controller_lam(self, event: int) -> FloatArray:
         """Return lam as the controller reads it for the rule, float32[cell]: `lam` itself, or lam with an error."""
-        if self.nonidealities.values.controller_noise == 0.0:
+        if not self.read_with_error:
             return self.lam
         if not self._reading.size:
             self._reading = np.empty_like(self.lam)
@@ -515,65 +451,48 @@ class SynapseArray:
             if not self.requested.size:
                 self.requested = np.zeros(self.lam.size)
             accumulate(request, self.requested)
-        grid = self.grid
-        f = np.float32
-        inverse_step, quantum = f(1.0 / grid.step), f(grid.quantum)
-        lists = (self._cells, self._counts)
+        scale, lists = self._scales[:2], (self._cells, self._counts)
         if self.spec.policy == "deterministic":
-            n = round_deterministic(request, inverse_step, quantum, *lists)
+            n = round_deterministic(request, *scale, *lists)
         elif self.spec.policy == "stochastic":
-            n = round_stochastic(request, inverse_step, quantum, event_key(self._key_rounding, event), *lists)
+            n = round_stochastic(request, *scale, event_key(self._key_rounding, event), *lists)
         else:
-            n = accumulate_residue(request, inverse_step, quantum, f(self._register_step), self.residue, *lists)
-        cells, counts = (self._cells[:n], self._counts[:n]) if n < request.size else (self._all, request)
+            n = accumulate_residue(request, *scale, np.float32(self._register_step), self.residue, *lists)
+        cells, counts = (self._cells[:n], self._counts[:n]) if n < request.size else (self.all_cells, request)
+        return self.send(cells, counts, event, now, tile_wordlines, tile_bitlines, write_columns)
+
+    def send(
+        self, cells: npt.NDArray[np.int32], counts: FloatArray, event: int, now: float, tile_wordlines: int,
+        tile_bitlines: int, write_columns: int,
+    ) -> Programming:  # fmt: skip
+        """Send pulses to the listed cells, read off what became of lam, and count what that took."""
+        tile = (tile_wordlines, tile_bitlines, write_columns)
         key, now = event_key(self._key_pulse, event), now + self._aged
         self._pulse(cells, counts, key, now)
         if self.nonidealities.values.half_select_disturb > 0.0:
             for direction in (1, -1):
                 own = event_key(key, direction % 2**64)
-                unwanted = self.nonidealities.half_select(
-                    own, direction, cells, counts, self.shape[1], tile_wordlines, tile_bitlines, write_columns
-                )
+                unwanted = self.nonidealities.half_select(own, direction, cells, counts, self.shape[1], *tile)
                 self._pulse(*unwanted, event_key(own, 1), now)
-        n_tiles = -(-self.shape[0] // tile_wordlines) * -(-self.shape[1] // tile_bitlines)
-        tiles = np.empty((n_tiles, 3), np.int64)
-        up, down = write_operations(
-            cells, counts, grid.quantum == 1.0, self.shape[1], tile_wordlines, tile_bitlines, write_columns, tiles
-        )
-        return Programming(up, down, tiles)
+        return self.writing.of_list(cells, counts, *tile)
+
+    def plan_update(self, event: int, now: float) -> UpdatePlan:
+        """Bring the devices to `now` and return what an update in one pass works on.
+
+        What is asked of an exact continuous element is sent in the same pass, after which `have_moved` is due; the
+        counts for any other are handed to `send`.
+        """
+        self.advance(event, now)
+        if self.keep_requests and not self.requested.size:
+            self.requested = np.zeros(self.lam.size)
+        tanh, sech2 = self.shape_arrays()
+        stochastic = self.spec.policy == "stochastic"
+        return UpdatePlan(
+            POLICIES[self.spec.policy], self._scales,
+            event_key(self._key_rounding, event) if stochastic else self._key_rounding, self.residue,
+            self.requested if self.keep_requests else _NO_TOTAL, self._exact, tanh, sech2,
+        )  # fmt: skip
 
     def snapshot(self, now: float) -> dict[str, npt.NDArray[np.generic]]:
-        """Return what a record keeps of this layer; changes nothing.
-
-        The devices do not advance: what is seen is what the state of the last query or update says about `now`.
-
-        Returns
-        -------
-        dict
-            ``level`` (counted from 0 on a grid of finite levels), ``lam``, ``conductance`` ([..., device] for a
-            pair), ``requested``, the model's recorded variables, ``pulse_count`` and ``fault``, each
-            [wordline, bitline].
-        """
-        now += self._aged
-        level = np.zeros(self.lam.size, np.float32)
-        self.storage.peek(self.state, self._all, self.params, self.grid, now, level)
-        offset = self.grid.level_max if self.grid.quantum == 1.0 else 0.0
-        n_devices = self.storage.n_devices
-        conductance = np.zeros((self.lam.size, n_devices), np.float32)
-        self.storage.conductance(self.state, self.params, self.grid, now, conductance)
-        requested = self.requested.copy() if self.requested.size else np.zeros(self.lam.size)
-        out: dict[str, npt.NDArray[np.generic]] = {
-            "level": (level + np.float32(offset)).reshape(self.shape),
-            "lam": (level * np.float32(self.grid.step)).reshape(self.shape),
-            "conductance": conductance.reshape(*self.shape, n_devices)
-            if n_devices > 1
-            else conductance.reshape(self.shape),
-            "requested": requested.reshape(self.shape),
-        }
-        for variable in self.storage.variables:
-            if variable.recorded or variable.name in ("pulse_count", "fault"):
-                array = getattr(self.state, variable.name)
-                out[variable.name] = array.reshape(*self.shape, *array.shape[1:]).copy()
-        worn = self.nonidealities.worn_out(self.state.pulse_count).reshape(self.shape)
-        out["fault"][worn] = FAULTS["worn_out"]
-        return out
+        """Return what a record keeps of this layer (`bimu_hw.crossbar.snapshot`); changes nothing."""
+        return snapshot(self, now + self._aged)

@@ -7,8 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from bimu_hw.kernels import jit
-from bimu_hw.kernels.circuit import factorise, settle, start, start_like
+from bimu_hw.kernels.circuit import Fields, descend, descend_like, factorise, round_factors, settle, start
 from bimu_hw.kernels.ir_drop import BAD_VOLTAGE, NOT_CONVERGED, OK
+
+#: From this tolerance on the first steps are in float32, until currents are known to so many times the tolerance, but
+#: not for more than so many steps.
+_SINGLE, _ROUGHLY, _FEW = 3e-7, 30.0, 12
+#: To what the mean array is solved for a start: what a sample's own pattern changes is of that size.
+_START = 1e-2
 
 #: Known currents that a sense circuit subtracts: none, per unit of the summed values, of the summed sizes of values.
 NOTHING, SUM, SUM_OF_SIZES = 0, 1, 2
@@ -51,8 +57,8 @@ def _drive(values, tile, lane, volts):
 
 
 @jit
-def read_tile(planes, weights, duration, first, last, tile, wires, tolerance, budget, mean, mean_bound, ahead, ladders,
-              fields, mean_fields, out, conductance):  # fmt: skip
+def read_tile(planes, weights, duration, first, last, tile, wires, tolerance, budget, mean, mean_bound, ahead, inverse,
+              ladders, fields, single, quick, mean_quick, out, conductance):  # fmt: skip
     """Read one tile for a range of samples.
 
     Parameters
@@ -71,11 +77,15 @@ def read_tile(planes, weights, duration, first, last, tile, wires, tolerance, bu
     tolerance, budget : float, int
         See `circuit.settle`.
     mean : Ladders
-        Of an array of this shape whose cells are all halfway between their states.
+        In float32, of an array of this shape whose cells are all halfway between their states.
     mean_bound, ahead : float
         As `circuit.factorise` and `circuit.overshoot` returned them.
-    ladders, fields, mean_fields : Ladders, Fields, Fields
-        Work space.
+    inverse : float32[pair of lines * column * 2]
+        Of `mean`, as in `circuit.descend_like`.
+    ladders, fields : Ladders, Fields
+        Work space in float64.
+    single, quick, mean_quick : Ladders, Fields, Fields
+        Work space in float32.
     out : float32[sample, plane, tile, output]
         Sums in weight units. *Mutates* the range's entries of this tile.
     conductance : float64[sample]
@@ -95,33 +105,48 @@ def read_tile(planes, weights, duration, first, last, tile, wires, tolerance, bu
     cells = weights.reshape(weights.shape[0], -1)
     width = 1 if per_look else 8
     ends = (wires.line, wires.source, wires.column, wires.sense)
+    narrow = Fields(fields.injected, quick.falling, fields.passing, fields.carry, fields.moved, fields.volts,
+                    fields.delivered)  # fmt: skip
     for p0 in range(0, n_plane, width):
         count = min(width, n_plane - p0)
         if shared:
-            mean_fields.volts[: 8 * m] = 0.0
+            mean_quick.volts[: 8 * m] = 0.0
             for p in range(count):
-                _drive(planes[0, p0 + p], tile, p, mean_fields.volts)
-            start(m, n, wires.source, mean, mean_fields)
+                _drive(planes[0, p0 + p], tile, p, mean_quick.volts)
+            start(m, n, wires.source, mean, mean_quick)
+            descend(m, n, mean, mean_quick)
             # Only a place to start from: if it is not reached, the reads say so themselves.
-            settle(m, n, ends, max(1e-4, tolerance), mean_bound, ahead, budget, mean, mean_fields)
+            settle(m, n, ends, max(_START, tolerance), mean_bound, ahead, _FEW, mean, mean_quick)
         for s in range(first, last):
             row = 0 if planes.shape[0] == 1 else s
             look = cells[s * n_plane + p0 if per_look else s]
             for k in range(m * n):
                 # A product, not a branch that nobody could predict.
                 ladders.cell[k] = tile.low[k] + tile.gap[k] * np.float64(look[tile.place[k]] > 0)
-            bound = factorise(tile.n_line, n, *ends, ladders, fields.carry)
+            bound = factorise(tile.n_line, n, *ends, ladders, fields.passing)
             fields.volts[: 8 * m] = 0.0
             for p in range(count):
                 _drive(planes[row, p0 + p], tile, p, fields.volts)
             if not np.isfinite(np.sum(np.abs(fields.volts[: 8 * m]))):
                 return BAD_VOLTAGE, s
-            if shared:
-                start_like(m, n, ladders, fields, mean.line, mean_fields.injected)
-            else:
+            steps = -1
+            if tolerance >= _SINGLE:
+                round_factors(m, n, ladders, single)
+                for k in range(8 * m):
+                    quick.volts[k] = np.float32(fields.volts[k])
+                if shared:
+                    descend_like(m, n, single, quick, inverse, mean_quick.injected)
+                else:
+                    start(m, n, wires.source, single, quick)
+                    descend(m, n, single, quick)
+                steps = settle(m, n, ends, _ROUGHLY * tolerance, bound, ahead, _FEW, single, quick)
+                if steps > 0:
+                    steps = settle(m, n, ends, tolerance, bound, 0.0, _FEW, ladders, narrow)
+            if steps < 0:
                 start(m, n, wires.source, ladders, fields)
-            if settle(m, n, ends, tolerance, bound, ahead, budget, ladders, fields) < 0:
-                return NOT_CONVERGED, s
+                descend(m, n, ladders, fields)
+                if settle(m, n, ends, tolerance, bound, ahead, budget, ladders, fields) < 0:
+                    return NOT_CONVERGED, s
             for p in range(count):
                 values = planes[row, p0 + p]
                 power = square = size = 0.0
@@ -167,12 +192,13 @@ def respond(look, tile, wires, tolerance, budget, ahead, ladders, fields, sensed
     ends = (wires.line, wires.source, wires.column, wires.sense)
     for k in range(m * n):
         ladders.cell[k] = tile.low[k] + tile.gap[k] * np.float64(look[tile.place[k]] > 0)
-    bound = factorise(tile.n_line, n, *ends, ladders, fields.carry)
+    bound = factorise(tile.n_line, n, *ends, ladders, fields.passing)
     for i in range(0, m, 8):
         fields.volts[: 8 * m] = 0.0
         for p in range(8):
             fields.volts[8 * (i + p) + p] = 1.0
         start(m, n, wires.source, ladders, fields)
+        descend(m, n, ladders, fields)
         if settle(m, n, ends, tolerance, bound, ahead, budget, ladders, fields) < 0:
             return NOT_CONVERGED
         for p in range(8):

@@ -119,6 +119,28 @@ def tanh_sech2(x):
     return (t if x >= _F(0.0) else -t), _F(4.0) * e * r * r
 
 
+@inline
+def quotient(n, d):
+    """Return n / d for float32 n and a positive, normal d, to about one unit in the last place.
+
+    A first guess of 1 / d from the bits of d (within 5 %), one cubic step, and one correction of the quotient with the
+    fused remainder: seven operations of the kind that processors do twice per cycle, against a division that keeps the
+    divider busy for sixteen cycles. The same bits on every processor with fused multiply-add.
+    """
+    y = _as_float(_I(_I(0x7EF311C7) - _as_int(d)))  # type: ignore[call-arg, var-annotated]
+    e = _F(1.0) - d * y
+    y = y + y * (e * e + e)
+    q = n * y
+    return q + y * (n - d * q)
+
+
+@jit
+def fill_quotient(n, d, out):
+    """Write n / d element by element (float32, flat)."""
+    for i in range(n.size):
+        out[i] = quotient(n[i], d[i])
+
+
 @jit
 def fill_exp(x, out):
     """Write e**x element by element (float32, flat)."""
@@ -140,11 +162,24 @@ def fill_cos_turn(x, out):
         out[i] = cos_turn(x[i])
 
 
-@jit
-def fill_tanh_sech2(x, tanh, sech2):
+@inline(borrowed=True)
+def shape_block(x, tanh, sech2):
     """Write tanh x and sech**2 x element by element (float32, flat)."""
     for i in range(x.size):
         tanh[i], sech2[i] = tanh_sech2(x[i])
+
+
+@jit
+def fill_tanh_sech2(x, tanh, sech2):
+    """Write tanh x and sech**2 x element by element (float32, flat)."""
+    shape_block(x, tanh, sech2)
+
+
+@jit
+def update_tanh_sech2(cells, x, tanh, sech2):
+    """Write tanh x and sech**2 x of the listed elements (float32, flat)."""
+    for n in range(cells.size):
+        tanh[cells[n]], sech2[cells[n]] = tanh_sech2(x[cells[n]])
 
 
 @jit

@@ -1,8 +1,8 @@
-"""Eight float64 side by side: a value type that LLVM keeps in vector registers (two or four where they are narrower).
+"""Eight floats side by side: a value type that LLVM keeps in vector registers (several where they are narrower).
 
 Loops that run along a chain cannot be vectorised along it. Where eight independent chains share one program, a kernel
-says so by computing with `lanes`: loads and stores take a flat, contiguous float64 array and an element index, and
-check nothing.
+says so by computing with `lanes`: loads and stores take a flat, contiguous array of float64 or float32 and an element
+index, and check nothing. Arithmetic is in the precision of the array that a value came from; a store rounds or widens.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from numba.core.datamodel import models
 
 LANES = 8
 intrinsic: Any = extending.intrinsic
-_DOUBLE = ir.DoubleType()
-_VECTOR = ir.VectorType(_DOUBLE, LANES)
+_VECTORS = {types.float64: ir.VectorType(ir.DoubleType(), LANES), types.float32: ir.VectorType(ir.FloatType(), LANES)}
 _FLAGS = ("contract", "nsz", "arcp")
 
 
 class LanesType(types.Type):
-    """Numba's name for a vector of eight float64."""
+    """Numba's name for a vector of eight floats."""
 
-    def __init__(self) -> None:
-        super().__init__(name="float64x8")
+    def __init__(self, element: Any) -> None:
+        super().__init__(name=f"{element.name}x{LANES}")
+        self.element = element
 
 
-LANES_TYPE = LanesType()
+_TYPES = {element: LanesType(element) for element in _VECTORS}
 
 
 @extending.register_model(LanesType)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager, numba_type):
-        super().__init__(manager, numba_type, _VECTOR)
+        super().__init__(manager, numba_type, _VECTORS[numba_type.element])
 
 
 def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, kind: Any) -> Any:
@@ -41,15 +41,36 @@ def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any
     return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
 
 
+def _load(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    pointer = _address(context, builder, array_type, array, index, _VECTORS[array_type.dtype])
+    return builder.load(pointer, align=array_type.dtype.bitwidth // 8)
+
+
+def _convert(builder: Any, value: Any, element: Any, wanted: Any) -> Any:
+    if element == wanted:
+        return value
+    return (builder.fpext if wanted == types.float64 else builder.fptrunc)(value, _VECTORS[wanted])
+
+
 @intrinsic
 def load(typing_context, array, index):
     """Return elements index .. index + 7."""
 
     def generate(context, builder, signature, args):
-        pointer = _address(context, builder, signature.args[0], args[0], args[1], _VECTOR)
-        return builder.load(pointer, align=8)
+        return _load(context, builder, signature.args[0], *args)
 
-    return LANES_TYPE(array, types.intp), generate
+    return _TYPES[array.dtype](array, types.intp), generate
+
+
+@intrinsic
+def load_like(typing_context, like, array, index):
+    """Return elements index .. index + 7 of `array` in the precision of `like`."""
+
+    def generate(context, builder, signature, args):
+        value = _load(context, builder, signature.args[1], args[1], args[2])
+        return _convert(builder, value, array.dtype, like.dtype)
+
+    return _TYPES[like.dtype](like, array, types.intp), generate
 
 
 @intrinsic
@@ -57,11 +78,12 @@ def store(typing_context, array, index, value):
     """Write elements index .. index + 7."""
 
     def generate(context, builder, signature, args):
-        pointer = _address(context, builder, signature.args[0], args[0], args[1], _VECTOR)
-        builder.store(args[2], pointer, align=8)
+        pointer = _address(context, builder, signature.args[0], args[0], args[1], _VECTORS[array.dtype])
+        value_out = _convert(builder, args[2], value.element, array.dtype)
+        builder.store(value_out, pointer, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, LANES_TYPE), generate
+    return types.void(array, types.intp, value), generate
 
 
 @intrinsic
@@ -69,27 +91,33 @@ def store_lane(typing_context, array, index, value, lane):
     """Write one lane to one element."""
 
     def generate(context, builder, signature, args):
-        pointer = _address(context, builder, signature.args[0], args[0], args[1], _DOUBLE)
-        builder.store(builder.extract_element(args[2], args[3]), pointer, align=8)
+        kind = _VECTORS[array.dtype].element
+        pointer = _address(context, builder, signature.args[0], args[0], args[1], kind)
+        builder.store(builder.extract_element(args[2], args[3]), pointer, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, LANES_TYPE, types.intp), generate
+    if array.dtype != value.element:
+        return None
+    return types.void(array, types.intp, value, types.intp), generate
 
 
-def _splat(builder, value):
-    first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+def _splat(builder, value, vector):
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), zeros)
+    return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), zeros)
 
 
 @intrinsic
-def splat(typing_context, value):
-    """Return a float64 in all lanes."""
+def splat(typing_context, like, value):
+    """Return a float64 in all lanes, in the precision of the array `like`."""
 
     def generate(context, builder, signature, args):
-        return _splat(builder, args[0])
+        number = args[1]
+        if like.dtype == types.float32:
+            number = builder.fptrunc(number, ir.FloatType())
+        return _splat(builder, number, _VECTORS[like.dtype])
 
-    return LANES_TYPE(types.float64), generate
+    return _TYPES[like.dtype](like, types.float64), generate
 
 
 @intrinsic
@@ -97,10 +125,11 @@ def spread(typing_context, array, index):
     """Return one element in all lanes."""
 
     def generate(context, builder, signature, args):
-        pointer = _address(context, builder, signature.args[0], args[0], args[1], _DOUBLE)
-        return _splat(builder, builder.load(pointer, align=8))
+        vector = _VECTORS[array.dtype]
+        pointer = _address(context, builder, signature.args[0], args[0], args[1], vector.element)
+        return _splat(builder, builder.load(pointer, align=array.dtype.bitwidth // 8), vector)
 
-    return LANES_TYPE(array, types.intp), generate
+    return _TYPES[array.dtype](array, types.intp), generate
 
 
 def _binary(operation):
@@ -108,7 +137,7 @@ def _binary(operation):
         def generate(context, builder, signature, args):
             return getattr(builder, operation)(*args, flags=_FLAGS)
 
-        return LANES_TYPE(LANES_TYPE, LANES_TYPE), generate
+        return (left(left, right), generate) if left == right else None
 
     return typed
 
@@ -121,11 +150,12 @@ def absolute(typing_context, value):
     """Return the absolute values."""
 
     def generate(context, builder, signature, args):
-        bits = ir.VectorType(ir.IntType(64), LANES)
-        mask = ir.Constant(bits, [2**63 - 1] * LANES)
-        return builder.bitcast(builder.and_(builder.bitcast(args[0], bits), mask), _VECTOR)
+        width = value.element.bitwidth
+        bits = ir.VectorType(ir.IntType(width), LANES)
+        mask = ir.Constant(bits, [2 ** (width - 1) - 1] * LANES)
+        return builder.bitcast(builder.and_(builder.bitcast(args[0], bits), mask), _VECTORS[value.element])
 
-    return LANES_TYPE(LANES_TYPE), generate
+    return value(value), generate
 
 
 @intrinsic
@@ -135,7 +165,7 @@ def greatest(typing_context, left, right):
     def generate(context, builder, signature, args):
         return builder.select(builder.fcmp_ordered(">", *args), *args)
 
-    return LANES_TYPE(LANES_TYPE, LANES_TYPE), generate
+    return (left(left, right), generate) if left == right else None
 
 
 def _two_of_each(number):
@@ -150,7 +180,7 @@ def _two_of_each(number):
             right = builder.shuffle_vector(args[2], args[3], two)
             return builder.shuffle_vector(left, right, ir.Constant(index, [0, 1, 2, 3, 8, 9, 10, 11]))
 
-        return LANES_TYPE(*[LANES_TYPE] * 4), generate
+        return first(first, second, third, fourth), generate
 
     return intrinsic(typed)
 

@@ -138,53 +138,6 @@ def loss_gradient(logits, label, out):
 
 
 @jit
-def weight_gradient(x, delta, out):
-    """Average the outer product of inputs and output gradients over the samples.
-
-    Parameters
-    ----------
-    x : float32[1 or sample, wordline]
-        Inputs; one row is shared by all samples.
-    delta : float32[sample, bitline]
-    out : float32[wordline, bitline]
-        mean over samples of x_i delta_j: the gradient with respect to sampled weights. *Mutates* `out`.
-    """
-    n_in, n_out = out.shape
-    n_sample = delta.shape[0]
-    scale = _F(1.0) / _F(n_sample)
-    if x.shape[0] == 1:
-        mean = np.zeros(n_out, np.float32)
-        for s in range(n_sample):
-            for j in range(n_out):
-                mean[j] += delta[s, j]
-        for i in range(n_in):
-            xi = x[0, i] * scale
-            row = out[i]
-            for j in range(n_out):
-                row[j] = xi * mean[j]
-    else:
-        for i in range(n_in):
-            row = out[i]
-            for j in range(n_out):
-                row[j] = _F(0.0)
-            for s in range(n_sample):
-                xi = x[s, i] * scale
-                if xi != _F(0.0):
-                    d = delta[s]
-                    for j in range(n_out):
-                        row[j] += xi * d[j]
-
-
-@jit
-def all_zero(x):
-    """Return whether every element of a flat float32 array is zero."""
-    for i in range(x.size):
-        if x[i] != _F(0.0):
-            return False
-    return True
-
-
-@jit
 def query_uncertainty(logits):
     """Return the uncertainties of one query and its prediction.
 

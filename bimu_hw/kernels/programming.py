@@ -51,6 +51,54 @@ def _collect(work, cells, counts):
     return found
 
 
+#: Numbers by which `round_block` knows a policy.
+DETERMINISTIC, STOCHASTIC, RESIDUE = 0, 1, 2
+
+
+@inline(borrowed=True)
+def _deterministic(request, inverse_step, quantum):
+    scale = inverse_step / quantum
+    for c in range(request.size):
+        request[c] = np.rint(request[c] * scale) * quantum
+
+
+@inline(borrowed=True)
+def _stochastic(request, inverse_step, quantum, key, first):
+    scale = inverse_step / quantum
+    low, high = key_halves(key)
+    for c in range(request.size):
+        u = centred_uniform(cell_bits(low, high, _U32(first + c)))
+        request[c] = np.floor(request[c] * scale + u) * quantum
+
+
+@inline(borrowed=True)
+def _residue(request, inverse_step, quantum, register_step, residue):
+    scale = inverse_step / register_step
+    inverse_quantum = _F(1.0) / quantum
+    for c in range(request.size):
+        total = residue[c] + np.rint(request[c] * scale) * register_step
+        sent = np.rint(total * inverse_quantum) * quantum
+        residue[c] = total - sent
+        request[c] = sent
+
+
+@inline(borrowed=True)
+def round_block(policy, request, first, inverse_step, quantum, register_step, key, residue):
+    """Turn the request of successive cells, the first of them cell `first`, into counts in place.
+
+    Parameters
+    ----------
+    policy : int
+        DETERMINISTIC, STOCHASTIC or RESIDUE; the other arguments as in the functions below.
+    """
+    if policy == DETERMINISTIC:
+        _deterministic(request, inverse_step, quantum)
+    elif policy == STOCHASTIC:
+        _stochastic(request, inverse_step, quantum, key, first)
+    else:
+        _residue(request, inverse_step, quantum, register_step, residue)
+
+
 @jit
 def round_deterministic(request, inverse_step, quantum, cells, counts):
     """Round every request to the nearest multiple of the quantum (ties to even); return the length of the list.
@@ -66,9 +114,7 @@ def round_deterministic(request, inverse_step, quantum, cells, counts):
         The list; not written if its length is the number of cells, for then it is `request`. *Mutates* `request`,
         `cells`, `counts`.
     """
-    scale = inverse_step / quantum
-    for c in range(request.size):
-        request[c] = np.rint(request[c] * scale) * quantum
+    _deterministic(request, inverse_step, quantum)
     return _collect(request, cells, counts)
 
 
@@ -83,11 +129,7 @@ def round_stochastic(request, inverse_step, quantum, key, cells, counts):
     key : uint64
         Key of this layer and update.
     """
-    scale = inverse_step / quantum
-    low, high = key_halves(key)
-    for c in range(request.size):
-        u = centred_uniform(cell_bits(low, high, _U32(c)))
-        request[c] = np.floor(request[c] * scale + u) * quantum
+    _stochastic(request, inverse_step, quantum, key, 0)
     return _collect(request, cells, counts)
 
 
@@ -104,13 +146,7 @@ def accumulate_residue(request, inverse_step, quantum, register_step, residue, c
     residue : float32[cell]
         What was asked for and not yet sent, in levels, within half a level. *Mutates* `residue`.
     """
-    scale = inverse_step / register_step
-    inverse_quantum = _F(1.0) / quantum
-    for c in range(request.size):
-        total = residue[c] + np.rint(request[c] * scale) * register_step
-        sent = np.rint(total * inverse_quantum) * quantum
-        residue[c] = total - sent
-        request[c] = sent
+    _residue(request, inverse_step, quantum, register_step, residue)
     return _collect(request, cells, counts)
 
 
@@ -123,6 +159,22 @@ def scale_levels(cells, step, lam):
     else:
         for n in range(cells.size):
             lam[cells[n]] *= step
+
+
+@jit
+def whole_line_operations(n_wordlines, n_bitlines, tile_wordlines, tile_bitlines, write_columns, tiles):
+    """Do what `write_operations` does for all cells of the first word lines of a continuous element, the common case.
+
+    The number of groups per tile is known. *Mutates* `tiles`.
+    """
+    column_tiles = -(-n_bitlines // tile_bitlines)
+    tiles[:] = 0
+    for tile in range(tiles.shape[0]):
+        top = (tile // column_tiles) * tile_wordlines
+        driven = max(min(n_wordlines - top, tile_wordlines), 0)
+        width = min(tile_bitlines, n_bitlines - (tile % column_tiles) * tile_bitlines)
+        tiles[tile, 0] = driven * -(-width // write_columns)
+        tiles[tile, 1] = tiles[tile, 0]
 
 
 @jit
@@ -160,14 +212,8 @@ def write_operations(cells, counts, whole, n_bitlines, tile_wordlines, tile_bitl
             pulses_up += counts[k] > _F(0.0)
         pulses_down = np.int64(counts.size) - pulses_up
         if counts.size > 0 and counts.size % n_bitlines == 0 and cells[counts.size - 1] == counts.size - 1:
-            # Whole word lines, the common case: the number of groups per tile is known.
             n_wordlines = counts.size // n_bitlines
-            for tile in range(tiles.shape[0]):
-                top = (tile // column_tiles) * tile_wordlines
-                driven = max(min(n_wordlines - top, tile_wordlines), 0)
-                width = min(tile_bitlines, n_bitlines - (tile % column_tiles) * tile_bitlines)
-                tiles[tile, 0] = driven * -(-width // write_columns)
-                tiles[tile, 1] = tiles[tile, 0]
+            whole_line_operations(n_wordlines, n_bitlines, tile_wordlines, tile_bitlines, write_columns, tiles)
             return pulses_up, pulses_down
     n = 0
     while n < cells.size:
@@ -205,8 +251,14 @@ def write_operations(cells, counts, whole, n_bitlines, tile_wordlines, tile_bitl
     return pulses_up, pulses_down
 
 
+@inline(borrowed=True)
+def accumulate_block(request, total):
+    """Add every request (float32[cell]) to its running total (float64[cell])."""
+    for c in range(request.size):
+        total[c] += request[c]
+
+
 @jit
 def accumulate(request, total):
     """Add every request (float32[cell]) to its running total (float64[cell]). *Mutates* `total`."""
-    for c in range(request.size):
-        total[c] += request[c]
+    accumulate_block(request, total)

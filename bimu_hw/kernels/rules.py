@@ -7,12 +7,74 @@ BayesBiNN, Meng, Bachmann, Khan, ICML 2020, arXiv:2002.10778.
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
-from bimu_hw.kernels import jit
-from bimu_hw.kernels.elementary import tanh_sech2
+import numpy as np
+import numpy.typing as npt
+
+from bimu_hw.kernels import inline, jit
+from bimu_hw.kernels.elementary import quotient, shape_block
 
 _F = np.float32
+
+
+#: Numbers by which `request_block` knows a rule.
+BIMU, BAYESBINN = 0, 1
+
+
+class Coefficients(NamedTuple):
+    """A learning rule in numbers.
+
+    Attributes
+    ----------
+    rule : int
+        BIMU or BAYESBINN.
+    coefficient : float32[5]
+        The arguments of `bimu_request` or `bayesbinn_request` between `through_weight` and the arrays.
+    lam_prior : float32[cell]
+        Empty if the rule has none.
+    """
+
+    rule: int
+    coefficient: npt.NDArray[np.float32]
+    lam_prior: npt.NDArray[np.float32]
+
+
+def coefficients_of(rule: int, *values: float, lam_prior: npt.NDArray[np.float32] | None = None) -> Coefficients:
+    """Return a rule in numbers."""
+    coefficient = np.zeros(5, np.float32)
+    coefficient[: len(values)] = values
+    return Coefficients(rule, coefficient, np.zeros(0, np.float32) if lam_prior is None else lam_prior)
+
+
+@inline(borrowed=True)
+def _bimu(lam, tanh, sech2, gradient, through_weight, lr, inverse_lr_max, likelihood, kl, inverse_window, out):
+    through_lam = _F(1.0) - through_weight
+    for c in range(out.size):
+        t, v = tanh[c], sech2[c]
+        # Not 1 + through_weight * (v - 1): that rounds v to a multiple of 2**-24, a tenth of it at |lam| of 8.
+        g = likelihood * gradient[c] * (through_weight * v + through_lam)
+        s = kl * v
+        below = s + _F(2.0) * (g * t + abs(g)) + inverse_lr_max
+        out[c] = -quotient(lr * g + lam[c] * s * inverse_window, below)
+
+
+@inline(borrowed=True)
+def _bayesbinn(lam, sech2, gradient, through_weight, lr, prior_strength, lam_prior, out):
+    relaxed = _F(1.0) - through_weight
+    for c in range(out.size):
+        scale = through_weight + relaxed * (sech2[c] + _F(1e-7))
+        out[c] = -lr * (gradient[c] / scale + prior_strength * (lam[c] - lam_prior[c]))
+
+
+@inline(borrowed=True)
+def request_block(rule, coefficient, lam, tanh, sech2, lam_prior, gradient, through_weight, out):
+    """Write the change of lam that a rule asks for (`Coefficients`); arrays float32, flat, of the same cells."""
+    k = coefficient
+    if rule == BIMU:
+        _bimu(lam, tanh, sech2, gradient, through_weight, k[0], k[1], k[2], k[3], k[4], out)
+    else:
+        _bayesbinn(lam, sech2, gradient, through_weight, k[0], k[1], lam_prior, out)
 
 
 @jit
@@ -35,14 +97,9 @@ def bimu_request(lam, gradient, through_weight, lr, inverse_lr_max, likelihood, 
     out : float32[cell]
         *Mutates* `out`.
     """
-    through_lam = _F(1.0) - through_weight
-    for c in range(lam.size):
-        x = lam[c]
-        t, v = tanh_sech2(x)
-        # Not 1 + through_weight * (v - 1): that rounds v to a multiple of 2**-24, a tenth of it at |lam| of 8.
-        g = likelihood * gradient[c] * (through_weight * v + through_lam)
-        s = kl * v
-        out[c] = -(lr * g + x * s * inverse_window) / (s + _F(2.0) * (g * t + abs(g)) + inverse_lr_max)
+    tanh, sech2 = np.empty_like(lam), np.empty_like(lam)
+    shape_block(lam, tanh, sech2)
+    _bimu(lam, tanh, sech2, gradient, through_weight, lr, inverse_lr_max, likelihood, kl, inverse_window, out)
 
 
 @jit
@@ -63,8 +120,6 @@ def bayesbinn_request(lam, gradient, through_weight, lr, prior_strength, lam_pri
     out : float32[cell]
         *Mutates* `out`.
     """
-    relaxed = _F(1.0) - through_weight
-    for c in range(lam.size):
-        _, v = tanh_sech2(lam[c])
-        scale = through_weight + relaxed * (v + _F(1e-7))
-        out[c] = -lr * (gradient[c] / scale + prior_strength * (lam[c] - lam_prior[c]))
+    tanh, sech2 = np.empty_like(lam), np.empty_like(lam)
+    shape_block(lam, tanh, sech2)
+    _bayesbinn(lam, sech2, gradient, through_weight, lr, prior_strength, lam_prior, out)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.kernels.rules import bayesbinn_request, bimu_request
+from bimu_hw.kernels.rules import BAYESBINN, BIMU, Coefficients, bayesbinn_request, bimu_request, coefficients_of
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -37,6 +38,16 @@ class Bimu:
     memory_bits = 0
     #: What the relaxed gradient adds to 1 - w**2.
     epsilon = 0.0
+
+    @cached_property
+    def _numbers(self) -> Coefficients:
+        return coefficients_of(
+            BIMU, self.lr, 1.0 / self.lr_max, self.likelihood_multiplier, self.kl_multiplier, 1.0 / self.memory_window
+        )
+
+    def coefficients(self, layer: int, n_cells: int) -> Coefficients:
+        """Return the rule in numbers, for updates in one pass."""
+        return self._numbers
 
     def request(
         self, layer: int, part: slice, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray
@@ -81,20 +92,22 @@ class BayesBinn:
         self, layer: int, part: slice, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray
     ) -> None:
         """Write the asked change of lam for a part of a layer's cells (all arrays flat float32[cell])."""
-        while len(self.lam_prior) <= layer:
-            self.lam_prior.append(np.zeros(0, np.float32))
-        if self.lam_prior[layer].size != lam.size:
-            self.lam_prior[layer] = np.zeros_like(lam)
         f = np.float32
         bayesbinn_request(
-            lam[part],
-            gradient[part],
-            f(through_weight),
-            f(self.lr),
-            f(self.prior_strength),
-            self.lam_prior[layer][part],
-            out[part],
-        )
+            lam[part], gradient[part], f(through_weight), f(self.lr), f(self.prior_strength),
+            self._prior(layer, lam.size)[part], out[part],
+        )  # fmt: skip
+
+    def coefficients(self, layer: int, n_cells: int) -> Coefficients:
+        """Return the rule in numbers, for updates in one pass."""
+        return coefficients_of(BAYESBINN, self.lr, self.prior_strength, lam_prior=self._prior(layer, n_cells))
+
+    def _prior(self, layer: int, n_cells: int) -> FloatArray:
+        while len(self.lam_prior) <= layer:
+            self.lam_prior.append(np.zeros(0, np.float32))
+        if self.lam_prior[layer].size != n_cells:
+            self.lam_prior[layer] = np.zeros(n_cells, np.float32)
+        return self.lam_prior[layer]
 
     def end_task(self, lams: list[FloatArray]) -> None:
         """Take the present lam as the prior of the next task."""

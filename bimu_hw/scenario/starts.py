@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.crossbar.encoding import level_grid
-from bimu_hw.crossbar.synapses import InitialLam, MeasuredLevels
+from bimu_hw.crossbar.encoding import InitialLam, MeasuredLevels, level_grid
 from bimu_hw.devices import StorageModel, get_model
 from bimu_hw.errors import BimuError, RunError, ScenarioError, did_you_mean
 from bimu_hw.record import RUN_FILE, lam_from_record

@@ -412,6 +412,26 @@ def disturbance_follows_the_looks(model: StorageModel, card: Card) -> None:
     require(bool((np.abs(levels) <= benches[0].grid.level_max).all()), model, card, "looks push a level off the grid.")
 
 
+def exact_means_adding(model: StorageModel, card: Card) -> None:
+    """What is declared `exact` moves by what is asked on a continuous grid. Without the declaration: passes."""
+    if model.exact is None:
+        return
+    bench = Bench(model, card, 400, n_levels=0)
+    rng = np.random.default_rng(21)
+    level = bench.program(rng.normal(0.0, 2.0, 400)).copy()
+    held = getattr(bench.state, model.exact)
+    require(held.dtype == np.float32 and held.shape == (400,), model, card, "exact: not one float32 per cell.")
+    pulses = np.zeros(400, np.int64)
+    for cells in (bench.all, bench.all[3::7]):
+        counts = (rng.normal(size=cells.size) * 10.0 ** rng.uniform(-9, 1, cells.size)).astype(np.float32)
+        bench.pulse(cells, counts)
+        level[cells] += counts
+        pulses[cells] += np.maximum(np.floor(np.abs(counts) + np.float32(0.5)).astype(np.int64), counts != 0.0)
+        same = np.array_equal(held, level) and np.array_equal(bench.peek(), level)
+        require(same, model, card, "exact: the level did not move by what was asked.")
+        require(np.array_equal(bench.state.pulse_count, pulses), model, card, "exact: pulses are counted otherwise.")
+
+
 STORAGE_CHECKS: tuple[Check, ...] = (
     declarations_are_consistent,
     program_honours_targets,
@@ -427,5 +447,6 @@ STORAGE_CHECKS: tuple[Check, ...] = (
     noise_follows_the_key,
     time_passes_exactly,
     disturbance_follows_the_looks,
+    exact_means_adding,
     chips_differ,
 )

@@ -1,0 +1,89 @@
+"""What a layer's synapses are made of and told, as plain data: devices, seeds, plans and what an update did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bimu_hw.cards import Card
+from bimu_hw.kernels.programming import DETERMINISTIC, RESIDUE, STOCHASTIC
+
+FloatArray = npt.NDArray[np.float32]
+
+POLICIES = {"deterministic": DETERMINISTIC, "stochastic": STOCHASTIC, "residue": RESIDUE}
+
+
+@dataclass(frozen=True)
+class SynapseSpec:
+    """Which devices, and how they are programmed.
+
+    Attributes
+    ----------
+    storage, sampler : Card
+    policy : {"deterministic", "stochastic", "residue"}
+    residue_bits : int
+        Width of the residue register below one level; 0: unlimited.
+    lam_max : float
+        lam of the outermost levels.
+    holds : {"read", "query", "until_rewritten"}
+    columns : {"differential", "reference", "xnor"}
+        A weight is a pair of complementary cells on two bit lines, one cell against a reference column halfway between
+        its states, or a pair of complementary cells on two word lines (`bimu_hw.crossbar.layout`).
+    """
+
+    storage: Card
+    sampler: Card
+    policy: str
+    residue_bits: int
+    lam_max: float
+    holds: str
+    columns: str
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The three seeds of a run: which chip, which noise, which data."""
+
+    fabrication: int
+    noise: int
+    data: int
+
+
+@dataclass(frozen=True)
+class Programming:
+    """What one update did to one layer, as integers.
+
+    Attributes
+    ----------
+    pulses_up, pulses_down : int
+        Pulses sent, summed over cells.
+    tiles : int64[tile, 3]
+        Row-wise write operations, pulse slots up and pulse slots down of each tile.
+    """
+
+    pulses_up: int
+    pulses_down: int
+    tiles: npt.NDArray[np.int64]
+
+
+class UpdatePlan(NamedTuple):
+    """What an update in one pass works on (`bimu_hw.kernels.update.update_layer`)."""
+
+    policy: int
+    scales: tuple[np.float32, np.float32, np.float32, np.float32]
+    key: np.uint64
+    residue: FloatArray
+    requested: npt.NDArray[np.float64]
+    exact: bool
+    tanh: FloatArray
+    sech2: FloatArray
+
+
+@lru_cache(maxsize=8)
+def all_cells(n: int) -> npt.NDArray[np.int32]:
+    """Return 0, 1, ... n - 1; shared by all arrays of that size."""
+    return np.arange(n, dtype=np.int32)

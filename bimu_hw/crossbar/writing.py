@@ -1,0 +1,50 @@
+"""What writing a layer takes: pulses, and row-wise operations of each tile."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bimu_hw.crossbar.synapse_spec import Programming
+from bimu_hw.kernels.programming import whole_line_operations, write_operations
+
+
+class Writing:
+    """Counts for one layer.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (wordline, bitline).
+    whole : bool
+        Whether counts of pulses are whole numbers: a grid of finite levels.
+    """
+
+    def __init__(self, shape: tuple[int, int], whole: bool) -> None:
+        self._shape, self._whole = shape, whole
+        self._of_all: dict[tuple[int, int, int], npt.NDArray[np.int64]] = {}
+
+    def _tiles(self, tile_wordlines: int, tile_bitlines: int) -> npt.NDArray[np.int64]:
+        n_in, n_out = self._shape
+        return np.empty((-(-n_in // tile_wordlines) * -(-n_out // tile_bitlines), 3), np.int64)
+
+    def of_list(
+        self, cells: npt.NDArray[np.int32], counts: npt.NDArray[np.float32], tile_wordlines: int, tile_bitlines: int,
+        write_columns: int,
+    ) -> Programming:  # fmt: skip
+        """Count what sending a list of pulses takes."""
+        tiles = self._tiles(tile_wordlines, tile_bitlines)
+        up, down = write_operations(
+            cells, counts, self._whole, self._shape[1], tile_wordlines, tile_bitlines, write_columns, tiles
+        )
+        return Programming(up, down, tiles)
+
+    def of_all(self, pulses_up: int, tile_wordlines: int, tile_bitlines: int, write_columns: int) -> Programming:
+        """Count what one pulse for every cell takes on a continuous grid."""
+        tile = (tile_wordlines, tile_bitlines, write_columns)
+        if tile not in self._of_all:
+            tiles = self._tiles(tile_wordlines, tile_bitlines)
+            whole_line_operations(*self._shape, *tile, tiles)
+            self._of_all[tile] = tiles
+        n_in, n_out = self._shape
+        return Programming(pulses_up, n_in * n_out - pulses_up, self._of_all[tile].copy())

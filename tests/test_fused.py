@@ -1,0 +1,140 @@
+"""Work in few passes has the bits of work in several, for any number of threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from building import analog, make_card, make_chip, synapse_spec
+
+from bimu_hw.crossbar import fused
+from bimu_hw.kernels.blocks import block_range, block_rows, count_pairs
+from bimu_hw.kernels.mvm import convert_and_add, tile_sums
+from bimu_hw.kernels.plain import plain_product
+from bimu_hw.kernels.update import count_all, count_pulses
+from bimu_hw.learning.rules import BayesBinn, Bimu
+from device_models.nonidealities import add_pulses
+
+F = np.float32
+#: A gradient of every size and, at lr = 0, requests of zero.
+RULES = {
+    "bimu": lambda: Bimu(lr=4.9, lr_max=0.0023, likelihood_multiplier=161.3, kl_multiplier=3.76, memory_window=700.0),
+    "bimu, large steps": lambda: Bimu(
+        lr=900.0, lr_max=30.0, likelihood_multiplier=1.0, kl_multiplier=0.1, memory_window=10.0
+    ),
+    "bimu, no request": lambda: Bimu(
+        lr=0.0, lr_max=0.1, likelihood_multiplier=1.0, kl_multiplier=0.0, memory_window=10.0
+    ),
+    "bayesbinn": lambda: BayesBinn(lr=0.77, prior_strength=1.25e-5),
+}
+
+
+class InPasses:
+    """A rule that the kernels do not know by numbers."""
+
+    def __init__(self, rule):
+        self.rule, self.epsilon = rule, rule.epsilon
+
+    def request(self, *arguments):
+        self.rule.request(*arguments)
+
+
+def learned(rule, gradient, storage, policy, *, sizes=(37, 21, 5), threads=1, keep=False, events=4):
+    """Return everything that a few updates leave behind."""
+    synapses = synapse_spec(storage=storage, policy=policy, residue_bits=12)
+    chip = make_chip(sizes, synapses=synapses, threads=threads)
+    rng = np.random.default_rng(5)
+    done = []
+    for layer in chip.layers:
+        layer.keep_requests = keep
+    for event in range(events):
+        x = rng.normal(size=sizes[0]) * (rng.random(sizes[0]) > 0.3)
+        result = chip.learn(analog(x), event % sizes[-1], event, 0.0, rule, gradient)
+        done += [(p.pulses_up, p.pulses_down, p.tiles.tobytes()) for p in result.programming]
+        chip.infer(analog(x), event, 0.0)
+    arrays = [
+        array.copy()
+        for s in chip.layers
+        for array in (s.lam, s.residue, s.requested, *s.state, *s.sampler_state, *s.shape_arrays())
+    ]
+    return done, arrays
+
+
+def assert_same(a, b):
+    assert a[0] == b[0]
+    for mine, other in zip(a[1], b[1], strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+STORAGES = {
+    "continuous": lambda: make_card("ideal_storage", n_levels=0),
+    "16 levels": lambda: make_card("ideal_storage", n_levels=16),
+    "continuous pair": lambda: make_card("soft_bounds_pair", n_levels=0, sigma_c2c=0.1),
+    "16-level pair": lambda: make_card("soft_bounds_pair", n_levels=16, nonlinearity=0.5, write_noise=0.1),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("gradient", ["relaxed", "hard"])
+@pytest.mark.parametrize("policy", ["deterministic", "stochastic", "residue"])
+@pytest.mark.parametrize("storage", STORAGES)
+def test_one_pass_has_the_bits_of_several(rule, gradient, policy, storage):
+    keep = policy != "stochastic"
+    one = learned(RULES[rule](), gradient, STORAGES[storage](), policy, keep=keep)
+    several = learned(InPasses(RULES[rule]()), gradient, STORAGES[storage](), policy, keep=keep)
+    assert_same(one, several)
+
+
+@pytest.mark.parametrize("gradient", ["relaxed", "hard"])
+@pytest.mark.parametrize("storage", ["continuous", "16 levels"])
+def test_the_number_of_threads_changes_nothing(gradient, storage, monkeypatch):
+    monkeypatch.setattr(fused, "WORTH_SPLITTING", 0)
+    sizes = (301, 40, 10)
+    one = learned(RULES["bimu"](), gradient, STORAGES[storage](), "residue", sizes=sizes)
+    for threads in (2, 3):
+        many = learned(RULES["bimu"](), gradient, STORAGES[storage](), "residue", sizes=sizes, threads=threads)
+        assert_same(one, many)
+
+
+@pytest.mark.parametrize("n_out", [1, 2, 10, 19, 100, 2000])
+@pytest.mark.parametrize("n_in", [1, 2, 7, 100, 785])
+def test_blocks_cover_every_word_line_once_in_order(n_in, n_out):
+    rows = block_rows(n_out)
+    assert rows * n_out % 16 == 0
+    lines = [i for b in range(2 * count_pairs(n_in, rows)) for i in range(*block_range(b, rows, n_in))]
+    assert lines == list(range(n_in))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("n_in", "n_out", "tile_rows"), [(784, 100, 128), (13, 3, 5), (8, 1, 8), (3, 7, 128)])
+def test_the_plain_product_has_the_bits_of_the_general_one(shared, n_in, n_out, tile_rows):
+    rng = np.random.default_rng(1)
+    n_sample = 3
+    x = rng.normal(size=(1 if shared else n_sample, n_in)).astype(F)
+    w = np.where(rng.random((n_sample, n_in, n_out)) < 0.5, np.int8(-1), np.int8(1))
+    zero, one = np.zeros((n_in, n_out), F), np.ones((n_in, n_out), F)
+    exact = (F(2.0**-90), F(0), F(-np.inf), F(np.inf))
+    general, plain = np.empty((n_sample, n_out), F), np.empty((n_sample, n_out), F)
+    sums = np.empty((n_sample, 1, -(-n_in // tile_rows), n_out), F)
+    tile_sums(x[:, None, :], w, zero[None], one[None], tile_rows, sums)
+    shape, word = sums.shape[2:], (np.full(1, 2.0**-90, F), F(-np.inf), F(np.inf))
+    convert_and_add(
+        sums, np.ones((1, 1), F), exact, np.ones(shape, F), np.zeros(shape, F), F(0), np.uint64(1), 0, word, general
+    )
+    work = np.empty((n_sample, n_out), F)
+    for part in ((0, 2), (2, 3)):
+        plain_product(x, w, tile_rows, *part, work, plain)
+    np.testing.assert_array_equal(plain, general)
+
+
+def test_pulses_are_counted_as_devices_count_them():
+    counts = np.array([0.1, -0.4, 0.5, 1.49, -1.5, 2.5, 3e9, -1e-30], F)
+    start = np.array([0, 1, 2, 2**31 - 1, 5, 2**31 - 3, 7, 0], np.int32)
+    got = start.copy()
+    count_pulses(np.arange(8, dtype=np.int32), counts, got)
+    assert got.tolist() == [int(add_pulses(np.int32(s), c)) for s, c in zip(start, counts, strict=True)]
+    got = start.copy()
+    count_all(3, got)
+    wanted = start.copy()
+    for _ in range(3):
+        wanted = np.array([add_pulses(np.int32(s), F(1.0)) for s in wanted], np.int32)
+    assert got.tolist() == wanted.tolist()
