@@ -49,6 +49,7 @@ from bimu_hw.report.summary import summarise
 from bimu_hw.run_folder import RunFolder
 from bimu_hw.scaling import scale_adc, scale_dac, scale_lines
 from bimu_hw.scenario import Scenario
+from bimu_hw.scenario.starts import initial_lam
 
 #: Noise keys of evaluations start here, out of reach of any query's.
 _EVALUATION_EVENTS = 1 << 48
@@ -310,13 +311,14 @@ class Run:
         self._end_tasks_before(task)
         self._snapshot_if_due(index, tick, task)
         if self._bar is None:
-            self._bar = tqdm(
-                total=self.n_examples, initial=self._shown, unit=" examples", disable=not self._progress,
-                mininterval=0.5, leave=False,
-            )  # fmt: skip
+            self._bar = self._open_bar(self.n_examples)
         # Inputs that were dropped count as done.
         self._bar.update(index + 1 - self._shown)
         self._shown = index + 1
+
+    def _open_bar(self, total: int) -> Any:
+        hidden = not self._progress
+        return tqdm(total=total, initial=self._shown, unit=" examples", disable=hidden, mininterval=0.5, leave=False)
 
     def answered(self, row: QueryRow) -> None:
         """Record a query when its prediction is ready."""
@@ -435,9 +437,10 @@ def build_chip(scenario: Scenario, n_in: int, n_classes: int) -> Chip:
         s.device.holds, s.crossbar.columns,
     )  # fmt: skip
     seeds = Seeds(s.seeds.fabrication, s.seeds.noise, s.seeds.data)
+    sizes = [n_in, *s.network.hidden, n_classes]
     return Chip(
-        [n_in, *s.network.hidden, n_classes], arrays, synapses, seeds, s.network.samples, s.network.activation,
-        s.network.initial_lam, s.run.threads, s.device.temperature,
+        sizes, arrays, synapses, seeds, s.network.samples, s.network.activation, initial_lam(s, sizes), s.run.threads,
+        s.device.temperature,
     )  # fmt: skip
 
 

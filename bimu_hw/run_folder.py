@@ -163,8 +163,9 @@ class RunFolder:
         scenario = make_scenario(given["content"], folder=given["folder"], name=given["name"])
         if scenario.hash != given["hash"]:
             raise RunError(
-                f"{self.out}: cannot be resumed: its scenario gives other values than when it was begun (a card has "
-                "changed, or a default); restore what it was, or start again with run --overwrite."
+                f"{self.out}: cannot be resumed: its scenario gives other values than when it was begun (a card, a "
+                "file that it starts from or a default has changed); restore what it was, or start again with run "
+                "--overwrite."
             )
         return scenario
 

@@ -47,7 +47,8 @@ def refusal(*overrides: str, path: Path = QUICKSTART) -> str:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_scenarios_are_valid(path):
-    scenario = load_scenario(path)
+    anew = ["network.initial_lam=uniform"] if "initial_lam" in path.read_text(encoding="utf-8") else []
+    scenario = load_scenario(path, anew)
     assert scenario.name == path.stem
     assert scenario.folder == path.parent
     assert path.read_text(encoding="utf-8").startswith("#:schema ./schema.json\n")
@@ -312,6 +313,10 @@ WITHOUT_EFFECT = {
         if key != "lr"
     },
     "network.activation": (["network.hidden=[]"], "sign"),
+    "network.initial_lam": (['device.conductance_map=["a.npz", "b.npz"]'], "zero"),
+    "device.conductance_map": (
+        ["device.storage_params.n_levels=0", "device.residue_bits=", "device.lam_max="], '["a.npz", "b.npz"]'
+    ),
     "device.residue_bits": (["device.programming=stochastic"], "12"),
     "device.lam_max": (["device.storage_params.n_levels=0", "device.residue_bits="], "4.0"),
     "crossbar.input_bits": (["crossbar.inputs=analog"], "4"),

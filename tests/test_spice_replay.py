@@ -12,7 +12,6 @@ from bimu_hw.errors import RunError
 from bimu_hw.record import write_run
 from bimu_hw.run import Run
 from bimu_hw.scenario import load_scenario
-from bimu_hw.scenario.tables import Crossbar
 from bimu_hw.spice.check import describe_read, ideal_currents, solve, wires_of
 from bimu_hw.spice.netlist import Wires
 from bimu_hw.spice.replay import Selection, capture_read
@@ -219,9 +218,6 @@ def test_the_wires_are_those_the_run_reckoned_with(plain):
 
 @pytest.mark.parametrize("columns", ["differential", "reference", "xnor"])
 def test_the_netlist_is_the_circuit_that_the_run_reckoned_with(columns, tmp_path):
-    if "ir_drop" not in Crossbar.model_fields:
-        pytest.skip("runs of this version leave wire resistance out")
-
     class Kept(Run):
         def answered(self, row):
             super().answered(row)

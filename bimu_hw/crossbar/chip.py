@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.crossbar.encoding import FloatArray, gradient_planes, hidden_planes
+from bimu_hw.crossbar.encoding import FloatArray, InitialLam, gradient_planes, hidden_planes
 from bimu_hw.crossbar.fused import BlockedLayer
 from bimu_hw.crossbar.keys import event_key
 from bimu_hw.crossbar.readout import ArraySpec, Readout, Reads, build_circuit
@@ -169,7 +169,8 @@ class Chip:
     n_sample : int
         Monte Carlo samples per query, S.
     activation : {"reverse_binary_gate", "sign"}
-    initial_lam : {"uniform", "zero"}
+    initial_lam : {"uniform", "zero"}, or a sequence with one entry per layer
+        Where the cells start; the entries are those of `SynapseArray`.
     threads : int
         Threads that share the samples of a product, and the cells of a gradient and a rule. The bits are the same
         for any number.
@@ -179,8 +180,8 @@ class Chip:
 
     def __init__(
         self, sizes: Sequence[int], arrays: ArraySpec, synapses: SynapseSpec, seeds: Seeds, n_sample: int,
-        activation: str = "reverse_binary_gate", initial_lam: str = "uniform", threads: int = 1,
-        temperature: float = ROOM_TEMPERATURE,
+        activation: str = "reverse_binary_gate", initial_lam: str | Sequence[InitialLam] = "uniform",
+        threads: int = 1, temperature: float = ROOM_TEMPERATURE,
     ) -> None:  # fmt: skip
         if activation not in ACTIVATIONS:
             raise ScenarioError(f"network.activation: got {activation!r}; allowed are {', '.join(ACTIVATIONS)}.")
@@ -193,8 +194,10 @@ class Chip:
         self._workers = Workers(threads)
         self._signed_hidden = activation == "sign"
         self._layers = []
-        for k, shape in enumerate(zip(self.sizes[:-1], self.sizes[1:], strict=True)):
-            array = SynapseArray(shape, synapses, seeds, k, initial_lam, arrays.tile_wordlines, temperature)
+        shapes = list(zip(self.sizes[:-1], self.sizes[1:], strict=True))
+        starts = [initial_lam] * len(shapes) if isinstance(initial_lam, str) else initial_lam
+        for k, (shape, start) in enumerate(zip(shapes, starts, strict=True)):
+            array = SynapseArray(shape, synapses, seeds, k, start, arrays.tile_wordlines, temperature)
             circuits = (arrays, seeds, n_sample, self._workers, build_circuit(array, arrays))
             forward, backward = Readout(array, *circuits), Readout(array, *circuits, transposed=True)
             blocks = BlockedLayer(array, n_sample, self._workers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,22 +45,43 @@ def level_grid(n_levels: int, lam_max: float, n_bitlines: int = 1, temperature: 
     return Grid((n_levels - 1) / 2.0, 2.0 * lam_max / (n_levels - 1), 1.0, n_bitlines, temperature)
 
 
+class MeasuredLevels(NamedTuple):
+    """Where the cells of a layer stand, as measured.
+
+    Attributes
+    ----------
+    level : float32[cell]
+        Counted from the middle of the grid; not rounded.
+    """
+
+    level: FloatArray
+
+
+#: What a layer starts from.
+InitialLam = str | FloatArray | MeasuredLevels
+
+
 def initial_levels(
-    initial_lam: str, shape: tuple[int, int], grid: Grid, key: np.uint64
+    initial_lam: InitialLam, shape: tuple[int, int], grid: Grid, key: np.uint64
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the initial lam in levels, and the levels of the grid nearest to them, float32[cell].
+    """Return the initial lam in levels, and the levels that the cells are to have, float32[cell].
 
     Parameters
     ----------
-    initial_lam : {"uniform", "zero"}
-        Uniform in +-1/sqrt(n_in), or 0.
+    initial_lam : {"uniform", "zero"}, float32[wordline, bitline] or MeasuredLevels
+        Uniform in +-1/sqrt(n_in), or 0, or these values: the cells take the nearest levels of the grid. Measured levels
+        they take as they are.
     shape : tuple of int
         (wordline, bitline).
     grid : Grid
     key : uint64
     """
+    if isinstance(initial_lam, MeasuredLevels):
+        return initial_lam.level, initial_lam.level
     start = np.zeros(shape[0] * shape[1], np.float32)
-    if initial_lam == "uniform":
+    if isinstance(initial_lam, np.ndarray):
+        start[:] = initial_lam.reshape(-1)
+    elif initial_lam == "uniform":
         fill_uniform(key, start)
         start = (np.float32(2.0) * start - np.float32(1.0)) * np.float32(1.0 / np.sqrt(shape[0]))
     levels = start / np.float32(grid.step)

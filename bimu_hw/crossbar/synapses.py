@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bimu_hw.crossbar.cells_read import CellsRead
-from bimu_hw.crossbar.encoding import EXACT_STEP, initial_levels, level_grid
+from bimu_hw.crossbar.encoding import EXACT_STEP, InitialLam, initial_levels, level_grid
 from bimu_hw.crossbar.keys import event_key
 from bimu_hw.crossbar.nonidealities import LayerNonidealities
 from bimu_hw.crossbar.snapshot import snapshot
@@ -59,8 +59,8 @@ class SynapseArray:
     seeds : Seeds
     layer : int
         Index of the layer: part of every noise key.
-    initial_lam : {"uniform", "zero"}
-        Uniform in +-1/sqrt(n_in), or 0.
+    initial_lam : str, float32[wordline, bitline] or MeasuredLevels
+        As `initial_levels` takes it.
     tile_wordlines : int, optional
         Word lines per tile; all of them in one tile if not given.
     temperature : float
@@ -83,7 +83,7 @@ class SynapseArray:
     """
 
     def __init__(
-        self, shape: tuple[int, int], spec: SynapseSpec, seeds: Seeds, layer: int, initial_lam: str = "uniform",
+        self, shape: tuple[int, int], spec: SynapseSpec, seeds: Seeds, layer: int, initial_lam: InitialLam = "uniform",
         tile_wordlines: int | None = None, temperature: float = ROOM_TEMPERATURE,
     ) -> None:  # fmt: skip
         self.shape = shape
@@ -171,7 +171,7 @@ class SynapseArray:
         self.value_middle, self.value_gain = self.cells_read.values()
         self._program_initial(initial_lam, noise(Purpose.INITIAL_LAM))
 
-    def _program_initial(self, initial_lam: str, key: np.uint64) -> None:
+    def _program_initial(self, initial_lam: InitialLam, key: np.uint64) -> None:
         """Round the initial lam to levels; in residue mode the remainder starts the register."""
         levels, target = initial_levels(initial_lam, self.shape, self.grid, key)
         self.storage.program(self.state, target, self.params, self.grid, 0.0)

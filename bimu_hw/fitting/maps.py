@@ -171,5 +171,9 @@ def program_map(state: Any, levels: npt.NDArray[np.float32], model: StorageModel
     levels : float32[cell, device]
         From `levels_of_map`.
     """
-    target = np.ascontiguousarray(levels.astype(np.float64).mean(axis=1), np.float32)
-    model.program(state, target, params, grid, 0.0)
+    model.program(state, cell_levels(levels), params, grid, 0.0)
+
+
+def cell_levels(levels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the level of each cell, float32[cell], from those of its devices, float32[cell, device]."""
+    return np.ascontiguousarray(levels.astype(np.float64).mean(axis=1), np.float32)

@@ -72,15 +72,17 @@ def open_run(path: str | Path) -> xr.DataTree:
     )
 
 
-def lam_from_record(path: str | Path, shapes: Sequence[tuple[int, int]]) -> list[npt.NDArray[np.float32]]:
+def lam_from_record(
+    path: str | Path, shapes: Sequence[tuple[int, int]] | None = None
+) -> list[npt.NDArray[np.float32]]:
     """Return what a finished run has learned: the natural parameters of its last snapshot.
 
     Parameters
     ----------
     path : str or Path
         The run's folder, or its ``run.nc``.
-    shapes : sequence of (int, int)
-        ``(wordlines, bitlines)`` of each layer of the network that is to have them.
+    shapes : sequence of (int, int), optional
+        ``(wordlines, bitlines)`` of each layer of the network that is to have them; any if not given.
 
     Returns
     -------
@@ -100,13 +102,14 @@ def lam_from_record(path: str | Path, shapes: Sequence[tuple[int, int]]) -> list
         if not names or not all(tree[name].sizes["snapshot"] for name in names):
             raise RunError(f"{path}: holds no states to start from; run it with record.state = true.")
         lams = [np.asarray(tree[name]["lam"].isel(snapshot=-1).values, np.float32) for name in names]
-    found, wanted = [lam.shape for lam in lams], [tuple(int(n) for n in shape) for shape in shapes]
-    if found != wanted:
-        words = [" and ".join(f"{m} x {n}" for m, n in layers) or "none" for layers in (found, wanted)]
-        raise RunError(f"{path}: has layers of {words[0]} synapses; this network needs {words[1]}.")
     for k, lam in enumerate(lams):
         if not np.isfinite(lam).all():
             raise RunError(f"{path}, layer_{k}/lam: holds values that are not finite; start from another run.")
+    found = [lam.shape for lam in lams]
+    wanted = found if shapes is None else [tuple(int(n) for n in shape) for shape in shapes]
+    if found != wanted:
+        words = [" and ".join(f"{m} x {n}" for m, n in layers) or "none" for layers in (found, wanted)]
+        raise RunError(f"{path}: has layers of {words[0]} synapses; this network needs {words[1]}.")
     return lams
 
 

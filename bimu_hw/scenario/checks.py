@@ -89,6 +89,14 @@ CONDITIONS = (
         "\"{file.device.programming}\" on {levels}", needed_by="device.programming = \"residue\" on {levels}", idle=0,
     ),
     Condition(
+        "device", "conductance_map", lambda file, n_levels: n_levels > 0,
+        "a measured conductance is read as a level, and the storage element is continuous",
+    ),
+    Condition(
+        "network", "initial_lam", lambda file, n_levels: file.device.conductance_map is None,
+        "the cells start from device.conductance_map",
+    ),
+    Condition(
         "device", "lam_max", lambda file, n_levels: n_levels > 0,
         "it places the outermost level, and the storage element is continuous",
         needed_by="a storage element of {levels}", idle=math.inf,

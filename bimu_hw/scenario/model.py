@@ -20,6 +20,7 @@ from bimu_hw.random import check_seed
 from bimu_hw.scenario.cards import LoadedCards, load_cards
 from bimu_hw.scenario.checks import POLICY_KEYS, check_and_fill, idle_keys
 from bimu_hw.scenario.reading import Source, apply_overrides, explain, read_toml
+from bimu_hw.scenario.starts import WORDS, Starts, load_starts
 from bimu_hw.scenario.tables import ScenarioFile
 
 _SEEDS = ("fabrication", "noise", "data")
@@ -35,6 +36,7 @@ class Scenario(ScenarioFile):
     _name: str = PrivateAttr()
     _folder: Path = PrivateAttr()
     _cards: LoadedCards = PrivateAttr()
+    _starts: Starts = PrivateAttr()
 
     @property
     def name(self) -> str:
@@ -67,6 +69,11 @@ class Scenario(ScenarioFile):
         return self._cards.components
 
     @property
+    def starts(self) -> Starts:
+        """What was read from the files that the cells start from: empty if there are none."""
+        return self._starts
+
+    @property
     def n_levels(self) -> int:
         """Number of levels of the storage element; 0 for a continuous one."""
         return int(self.storage_card.params["n_levels"].value)
@@ -91,7 +98,8 @@ class Scenario(ScenarioFile):
         """Return every value that has an effect, in SI, as JSON can hold it.
 
         Keys without effect in this scenario are left out. In place of the overrides of card values it has ``cards``:
-        every value of the three cards.
+        every value of the three cards; with files that the cells start from also ``starts``, the digests of their
+        content.
         """
         content = self.model_dump(mode="json")
         # How often a run is saved has no effect on it.
@@ -99,13 +107,22 @@ class Scenario(ScenarioFile):
         del content["device"]["storage_params"], content["device"]["sampler_params"], content["components"]["params"]
         for table, key in idle_keys(self, self.n_levels):
             content[table].pop(key, None)
+        if self.device.conductance_map is None:
+            content["device"].pop("conductance_map", None)
         cards = {"storage": self.storage_card, "sampler": self.sampler_card, "components": self.component_card}
-        return {**content, "cards": {role: _card_values(card) for role, card in cards.items()}}
+        content["cards"] = {role: _card_values(card) for role, card in cards.items()}
+        return {**content, "starts": list(self.starts.digests)} if self.starts.digests else content
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 (hexadecimal) of what is computed: `resolved` without title, claim, expectations and ``[run]``."""
+        """SHA-256 (hexadecimal) of what is computed: `resolved` without title, claim, expectations and ``[run]``.
+
+        Of files that the cells start from the content counts, and not where they lie.
+        """
         content = {k: v for k, v in self.resolved().items() if k not in ("title", "claim", "expect", "run")}
+        content["device"].pop("conductance_map", None)
+        if content["network"].get("initial_lam") not in WORDS:
+            content["network"].pop("initial_lam", None)
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -181,16 +198,17 @@ def _make(
         file = ScenarioFile.model_validate(content)
     except ValidationError as error:
         raise explain(error, source, ScenarioFile) from None
-    cards = load_cards(file, folder, source)
-    return assemble(check_and_fill(file, cards, folder, source), cards, folder, name, content)
+    return assemble(file, load_cards(file, folder, source), folder, name, content, source)
 
 
 def assemble(
-    filled: ScenarioFile, cards: LoadedCards, folder: Path, name: str, given: dict[str, Any]
+    file: ScenarioFile, cards: LoadedCards, folder: Path, name: str, given: dict[str, Any], source: Source
 ) -> Scenario:
-    """Return the scenario of a file that `check_and_fill` has been through; `given` are its tables before that."""
+    """Return the scenario of a file, checked, with its cards and what it starts from; `given` are its tables."""
+    filled = check_and_fill(file, cards, folder, source)
     scenario = Scenario.model_construct(filled.model_fields_set, **dict(filled))
     scenario._given, scenario._name, scenario._folder, scenario._cards = given, name, folder, cards
+    scenario._starts = load_starts(filled, folder, source)
     return scenario
 
 

@@ -22,9 +22,9 @@ from bimu_hw.errors import BimuError, RunError, SchemaError, UnitError
 from bimu_hw.nonidealities import SPECS
 from bimu_hw.record import RUN_FILE, open_run
 from bimu_hw.scenario.cards import LoadedCards
-from bimu_hw.scenario.checks import check_and_fill
 from bimu_hw.scenario.model import Scenario, assemble
 from bimu_hw.scenario.reading import Source, explain
+from bimu_hw.scenario.starts import find_start
 from bimu_hw.scenario.tables import ScenarioFile, Table
 from bimu_hw.units import parse_quantity
 
@@ -62,8 +62,8 @@ def scenario_from_record(path: str | Path, folder: str | Path | None = None) -> 
     path : str or Path
         The run's folder, or its ``run.nc``.
     folder : str or Path, optional
-        Folder of the scenario, which the path of a data set starts from. Default: the current folder if the data set
-        is there, else the run's own.
+        Folder of the scenario, which the paths of its data set and of what it starts from are relative to. Default: the
+        current folder or the run's own, whichever has them; a run that it starts from may also be its neighbour.
 
     Returns
     -------
@@ -74,8 +74,8 @@ def scenario_from_record(path: str | Path, folder: str | Path | None = None) -> 
     Raises
     ------
     RunError
-        If there is no such run, its data set is not there, a device model is not installed, or this version of the
-        package makes another scenario of it.
+        If there is no such run, its data set or what it starts from is not there, a device model is not installed, or
+        this version of the package makes another scenario of it.
     SchemaError
         If the file is not a run of this schema version, or lacks its scenario.
     """
@@ -89,6 +89,7 @@ def scenario_from_attrs(attrs: Mapping[str, Any], file: Path, folder: str | Path
     content = _resolved(attrs, file)
     wanted = attrs["scenario_hash"]
     place = _data_folder(content["stream"]["dataset"], file, folder)
+    _find_starts(content, file, folder)
     name = file.resolve().parent.name.partition(f"-{wanted[:8]}")[0]
     try:
         cards = _cards(content, place)
@@ -112,7 +113,7 @@ def _resolved(attrs: Mapping[str, Any], file: Path) -> dict[str, Any]:
         well_formed = (
             isinstance(attrs["scenario_hash"], str)
             and isinstance(content["stream"]["dataset"], str)
-            and all(isinstance(content[table], dict) for table in ("device", "components"))
+            and all(isinstance(content[table], dict) for table in ("device", "components", "network"))
             and all(isinstance(roles[role][part], dict) for role in _ROLES for part in ("params", "costs"))
             and all(isinstance(roles[role][part], str) for role in _ROLES for part in ("name", "model", "digest"))
         )
@@ -144,6 +145,16 @@ def _data_folder(dataset: str, file: Path, folder: str | Path | None) -> Path:
     raise RunError(
         f"{file}: its data set {dataset!r} is not there; looked in {looked}: name the folder of its scenario."
     )
+
+
+def _find_starts(content: dict[str, Any], file: Path, folder: str | Path | None) -> None:
+    """Put the places where they are now for the paths of what the scenario starts from."""
+    digests = content.get("starts", [])
+    if maps := content["device"].get("conductance_map"):
+        found = [find_start(*one, file, folder) for one in zip(maps, digests, strict=True)]
+        content["device"]["conductance_map"] = found
+    elif digests:
+        content["network"]["initial_lam"] = find_start(content["network"]["initial_lam"], digests[0], file, folder)
 
 
 def _cards(content: Mapping[str, Any], folder: Path) -> LoadedCards:
@@ -216,12 +227,12 @@ def _known_card(
 
 
 def _build(content: Mapping[str, Any], cards: LoadedCards, folder: Path, name: str, source: Source) -> Scenario:
-    tables = {key: _as_written(key, value) for key, value in content.items() if key != "cards"}
+    tables = {key: _as_written(key, value) for key, value in content.items() if key not in ("cards", "starts")}
     try:
         file = ScenarioFile.model_validate(tables)
     except ValidationError as error:
         raise explain(error, source, ScenarioFile) from None
-    return assemble(check_and_fill(file, cards, folder, source), cards, folder, name, tables)
+    return assemble(file, cards, folder, name, tables, source)
 
 
 def _as_written(table: str, value: Any) -> Any:

@@ -150,8 +150,9 @@ class Network(Table):
     """Monte Carlo weight samples of a query, S."""
     activation: Literal["reverse_binary_gate", "sign"] = "reverse_binary_gate"
     """Activation of the hidden layers."""
-    initial_lam: Literal["uniform", "zero"] = "uniform"
-    """Initial natural parameters: uniform within 1/sqrt(n_in) of 0, or exactly 0."""
+    initial_lam: Annotated[str, Field(min_length=1)] = "uniform"
+    """Initial natural parameters: "uniform" within 1/sqrt(n_in) of 0, "zero", or the folder of a run that learned them
+    (relative to the scenario)."""
 
 
 class Learning(Table):
@@ -211,6 +212,8 @@ class Device(Table):
     """Width of the digital residue of each cell; 0 for an unlimited float (residue, storage of finite levels)."""
     lam_max: Positive = Field(_FILLED_LATER, examples=[4.0])
     """Natural parameter of the outermost level (storage of finite levels)."""
+    conductance_map: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = None
+    """Measured conductances that the storage elements start from: one .npz or .csv per layer (finite levels)."""
     temperature: Temperature = Field("300 K", validate_default=True)
     """Temperature of the devices; the values of a card hold at 300 K unless it says otherwise."""
     storage_params: Overrides = {}

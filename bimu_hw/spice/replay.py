@@ -179,7 +179,7 @@ class _Replay(Run):
         self._per_row = int(attrs["queries_per_row"])
         self._sums = dict.fromkeys(_SUMMED, 0)
         self._answered = 0
-        self._bar.reset(total=selection.query + 1)
+        self._bar = self._open_bar(selection.query + 1)
         if self.stream.data.sha256 != attrs.get("dataset_sha256"):
             raise RunError(f"{file}: the data set {scenario.stream.dataset!r} has changed since the run was written.")
         self._check_selection()
