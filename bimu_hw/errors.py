@@ -54,8 +54,12 @@ class CircuitError(BimuError, ValueError):
     """A circuit has no unique solution, or the solver did not reach its tolerance."""
 
 
+#: Words that a message lists at most.
+_SHOWN = 15
+
+
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
-    """Return a sentence that names the nearest allowed word, or all of them when none is near.
+    """Return a sentence that names the nearest allowed word, or the allowed ones, as far as they fit, when none is near.
 
     Examples
     --------
@@ -68,4 +72,6 @@ def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     near = get_close_matches(given, words, n=1, cutoff=0.6)
     if near:
         return f"Did you mean {near[0]!r}?"
-    return f"Allowed: {', '.join(words)}." if words else "Nothing is allowed here."
+    shown, more = words[:_SHOWN], len(words) - _SHOWN
+    rest = f" and {more} more" if more > 0 else ""
+    return f"Allowed: {', '.join(shown)}{rest}." if words else "Nothing is allowed here."

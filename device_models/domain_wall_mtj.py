@@ -240,7 +240,7 @@ MODEL = StorageModel(
         ParamSpec("g_antiparallel", "S", "conductance with the wall at its lowest position", low=0.0),
         ParamSpec("g_parallel", "S", "conductance with the wall at its highest position", low=0.0),
         LAM_WINDOW,
-        ParamSpec("depin_rate", "1 / s", "rate at which heat moves a wall to another notch at 300 K", 0.0, 1e12, 0.0),
+        ParamSpec("depin_rate", "1/s", "rate at which heat moves a wall to another notch at 300 K", 0.0, 1e12, 0.0),
         ACTIVATION_ENERGY,
     ),
     variables=(

@@ -45,7 +45,7 @@ ACTIVATION_ENERGY = ParamSpec(
 #: For a model whose level relaxes by itself; the kernels are `relaxation_rate` and `relaxed`.
 RETENTION = (
     ParamSpec(
-        "retention_rate", "1 / s", "rate of relaxation to the rest level at 300 K, 1 / retention time; 0: none",
+        "retention_rate", "1/s", "rate of relaxation to the rest level at 300 K, 1 / retention time; 0: none",
         0.0, 1e12, 0.0,
     ),
     ACTIVATION_ENERGY,

@@ -92,7 +92,7 @@ def test_the_latex_table_is_balanced_and_escaped(name):
     [
         (2.54e-4, "S", r"$254\,\mu\mathrm{S}$"),
         (7.14e-14, "m^2", r"$0.0714\,\mu\mathrm{m}^{2}$"),
-        (1e-6, "1 / s", r"$1\times 10^{-6}\,\mathrm{s}^{-1}$"),
+        (1e-6, "1/s", r"$1\times 10^{-6}\,\mathrm{s}^{-1}$"),
         (0.0, "W", r"$0\,\mathrm{W}$"),
         (-0.03, "1", "$-0.03$"),
         (1e6, "1", r"$1\times 10^{6}$"),

@@ -70,7 +70,7 @@ LEAKY = replace(
     ideal_storage.MODEL, name="leaky", params=Leak, read=leak_read, advance=leak_advance, disturb=leak_disturb,
     **{k: _compiled(getattr(ideal_storage, k)) for k in ("fabricate", "program", "pulse", "peek", "conductance")},
     specs=(
-        ParamSpec("rate", "1 / s", "rate of relaxation", 0.0, 1e9, 0.0),
+        ParamSpec("rate", "1/s", "rate of relaxation", 0.0, 1e9, 0.0),
         ParamSpec("sigma", "1", "standard deviation in equilibrium, in levels", 0.0, 1e3, 0.0),
         ParamSpec("pull", "1", "share of the level that a look takes", 0.0, 1.0, 0.0),
         ParamSpec("read_noise", "1", "noise of a look", 0.0, 1e3, 0.0),

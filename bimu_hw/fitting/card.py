@@ -88,6 +88,10 @@ def _refuse(missing: list[str]) -> None:
         )
 
 
+#: Parameters of relaxation (`device_models.nonidealities.RETENTION`): without effect while the rate is 0.
+_OF_RELAXATION = ("retention_rate", "activation_energy", "rest_level")
+
+
 def _head(fit: Fit, pulses: Pulses, name: str, conditions: str) -> list[str]:
     notes = (
         f"Fitted to {pulses.file_name}: {fit.where}. "
@@ -126,6 +130,9 @@ def _fact(
     if spec.name in fit.assumed:
         value, why = fit.assumed[spec.name]
         return {"value": _quantity(value, spec), "kind": "assumed", "why": why}
+    if spec.name in _OF_RELAXATION:
+        why = "a pulse response says nothing of relaxation, which is off here"
+        return {"value": _quantity(0.0, spec), "kind": "assumed", "why": why}
     return None
 
 
