@@ -171,7 +171,8 @@ def write_tables(rows: list[dict[str, Any]], folder: Path) -> None:
             f"| {r['study']} | {r['tile']} | {'ideal' if r['ohm'] is None else format(r['ohm'], 'g')} "
             f"| {'yes' if r['compensated'] else ''} | {r['likelihood_multiplier'] or ''} | {r['accuracy']:.1%} "
             f"| {online} | {r['current_loss']:.1%} | {r['transmission']:.3f} | {r['distortion']:.3f} "
-            f"| {r['array_J'] * 1e9:.3g} | {r['adc_J'] * 1e9:.3g} | {r['sampler_J'] * 1e9:.3g} | {r['energy_inference_J'] * 1e9:.4g} |"
+            + "".join(f"| {r[key] * 1e9:.4g} " for key in ("array_J", "adc_J", "sampler_J", "energy_inference_J"))
+            + "|"
         )
     (folder / "ir_drop_study.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
