@@ -492,4 +492,5 @@ MODEL = StorageModel(
     noisy_reads=("read_noise", "flicker"),
     advance=advance,
     evolves=("drift",),
+    refreshes="refresh_count",
 )  # fmt: skip

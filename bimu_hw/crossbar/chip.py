@@ -206,6 +206,11 @@ class Chip:
         """The synapses of each layer."""
         return [layer.synapses for layer in self._layers]
 
+    def age(self, event: int, now: float, duration: float, temperature: float) -> None:
+        """Let the devices of all layers age (`SynapseArray.age`)."""
+        for layer in self._layers:
+            layer.synapses.age(event, now, duration, temperature)
+
     def hidden_plane_count(self) -> int:
         """Return the number of planes a hidden layer's activations take."""
         return 2 if self._signed_hidden and not self.arrays.both_polarities else 1

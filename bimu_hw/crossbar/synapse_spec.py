@@ -14,7 +14,8 @@ from bimu_hw.kernels.programming import DETERMINISTIC, RESIDUE, STOCHASTIC
 
 FloatArray = npt.NDArray[np.float32]
 
-POLICIES = {"deterministic": DETERMINISTIC, "stochastic": STOCHASTIC, "residue": RESIDUE}
+#: "native" rounds as "stochastic" does; what differs is the rule (`bimu_hw.learning.rules.Native`).
+POLICIES = {"deterministic": DETERMINISTIC, "stochastic": STOCHASTIC, "residue": RESIDUE, "native": STOCHASTIC}
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class SynapseSpec:
     Attributes
     ----------
     storage, sampler : Card
-    policy : {"deterministic", "stochastic", "residue"}
+    policy : {"deterministic", "stochastic", "residue", "native"}
     residue_bits : int
         Width of the residue register below one level; 0: unlimited.
     lam_max : float

@@ -33,6 +33,8 @@ from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels import aligned_zeros
 from bimu_hw.kernels.elementary import fill_tanh_sech2, update_tanh_sech2
 from bimu_hw.kernels.programming import (
+    DETERMINISTIC,
+    STOCHASTIC,
     accumulate,
     accumulate_residue,
     round_deterministic,
@@ -282,7 +284,7 @@ class SynapseArray:
         Parameters
         ----------
         event : int
-            Index of the last query; keys the noise.
+            Index of the query before or after; keys the noise.
         now : float
             Simulated time in seconds, which stands still meanwhile.
         duration : float
@@ -291,11 +293,16 @@ class SynapseArray:
             In kelvin.
         """
         self.advance(event, now)
+        self._settle(self.grid, now + self._aged)
         self._aged += duration
-        self._advance(
-            event, now + self._aged, self.grid._replace(temperature=temperature),
-            self.site._replace(temperature=temperature),
-        )  # fmt: skip
+        grid = self.grid._replace(temperature=temperature)
+        self._advance(event, now + self._aged, grid, self.site._replace(temperature=temperature))
+        self._settle(grid, now + self._aged)
+        self._refresh(self.all_cells, now + self._aged)
+
+    def _settle(self, grid: Grid, now: float) -> None:
+        if self.storage.settle is not None and self._storage_evolves:
+            self.storage.settle(self.state, self.params, grid, now)
 
     def _advance(self, event: int, now: float, grid: Grid, site: Site) -> None:
         since = self._time
@@ -452,9 +459,10 @@ class SynapseArray:
                 self.requested = np.zeros(self.lam.size)
             accumulate(request, self.requested)
         scale, lists = self._scales[:2], (self._cells, self._counts)
-        if self.spec.policy == "deterministic":
+        policy = POLICIES[self.spec.policy]
+        if policy == DETERMINISTIC:
             n = round_deterministic(request, *scale, *lists)
-        elif self.spec.policy == "stochastic":
+        elif policy == STOCHASTIC:
             n = round_stochastic(request, *scale, event_key(self._key_rounding, event), *lists)
         else:
             n = accumulate_residue(request, *scale, np.float32(self._register_step), self.residue, *lists)
@@ -486,10 +494,10 @@ class SynapseArray:
         if self.keep_requests and not self.requested.size:
             self.requested = np.zeros(self.lam.size)
         tanh, sech2 = self.shape_arrays()
-        stochastic = self.spec.policy == "stochastic"
+        policy = POLICIES[self.spec.policy]
         return UpdatePlan(
-            POLICIES[self.spec.policy], self._scales,
-            event_key(self._key_rounding, event) if stochastic else self._key_rounding, self.residue,
+            policy, self._scales,
+            event_key(self._key_rounding, event) if policy == STOCHASTIC else self._key_rounding, self.residue,
             self.requested if self.keep_requests else _NO_TOTAL, self._exact, tanh, sech2,
         )  # fmt: skip
 
