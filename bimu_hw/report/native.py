@@ -112,6 +112,13 @@ def bimu_alpha(lam: Values, g: float, kl: float, lr_max: float) -> Values:
     return np.asarray(1.0 / below, np.float64)
 
 
+def _alpha(preset: str, lam: Values, g: float) -> Values:
+    """Return alpha(lam) over alpha(0)."""
+    values = PRESETS[preset].values
+    kl, lr_max = values["kl_multiplier"], values["lr_max"]
+    return bimu_alpha(lam, g, kl, lr_max) / float(bimu_alpha(np.zeros(1), g, kl, lr_max)[0])
+
+
 def native_response(
     card: Card, preset: str, lam_max: float = 4.0, temperature: float = 300.0, cells: int = 4000, seed: int = 1
 ) -> NativeResponse:
@@ -154,12 +161,9 @@ def native_response(
     at_zero = 0.5 * (np.interp(0.0, lam, rise) + np.interp(0.0, lam, fall))
     brake = 0.5 * (kl + 1.0 / lr_max)
 
-    def alpha(g: float) -> Values:
-        return bimu_alpha(lam, g, kl, lr_max) / float(bimu_alpha(np.zeros(1), g, kl, lr_max)[0])
-
     return NativeResponse(
         card, preset, lam, rise / at_zero, fall / at_zero, 0.5 * (rise_spread + fall_spread) / abs(at_zero),
-        alpha(0.0), alpha(-brake), alpha(brake), brake, bench.relaxation(), bench.random_pulses(),
+        _alpha(preset, lam, 0.0), _alpha(preset, lam, -brake), _alpha(preset, lam, brake), brake, bench.relaxation(), bench.random_pulses(),
         values["memory_window"] * (kl + 1.0 / lr_max) / kl, lam_max, temperature,
     )  # fmt: skip
 
@@ -296,18 +300,21 @@ def draw_native(response: NativeResponse, path: Path) -> None:
     from matplotlib.figure import Figure
 
     r = response
+    lam = np.linspace(-LAM_RANGE, LAM_RANGE, 241)
+    brake = f"|g| = {r.brake:.3g}"
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.0, 3.4))
         panels = figure.subplots(1, 2, sharey=True)
         for axes, factor, unit in zip(
-            panels, (np.ones_like(r.lam), r.sech2), ("dl/dλ: α(λ)", "dl/dw: α(λ) sech²λ"), strict=True
+            panels, (np.ones_like(lam), 1.0 / np.cosh(lam) ** 2), ("dl/dλ: α(λ)", "dl/dw: α(λ) sech²λ"), strict=True
         ):
             for values, colour, label in ((r.up, COLOURS[0], "device, up"), (r.down, COLOURS[3], "device, down")):
                 axes.plot(r.lam, values, "o-", ms=2.5, lw=1, color=colour, label=label)
-            axes.plot(r.lam, r.alpha * factor, color="black", lw=1.5, label="BiMU, g → 0")
-            axes.plot(r.lam, r.alpha_up * factor, "--", color=COLOURS[4], label=f"BiMU, up, |g| = {r.brake:.3g}")
-            axes.plot(r.lam, r.alpha_down * factor, "--", color=COLOURS[1], label=f"BiMU, down, |g| = {r.brake:.3g}")
-            axes.set(xlabel="λ", title=f"BiMU per unit of {unit}")
+            axes.plot(lam, _alpha(r.preset, lam, 0.0) * factor, color="black", lw=1.5, label="BiMU, g → 0")
+            axes.plot(lam, _alpha(r.preset, lam, -r.brake) * factor, "--", color=COLOURS[4], label=f"BiMU, up, {brake}")
+            axes.plot(lam, _alpha(r.preset, lam, r.brake) * factor, "--", color=COLOURS[1], label=f"BiMU, down, {brake}")
+            axes.set(xlabel="λ")
+            axes.set_title(f"BiMU per unit of {unit}", fontsize=9)
         low = min(float(r.up.min()), float(r.down.min()), 0.0)
         panels[0].set(ylabel="mean step / step at λ = 0", ylim=(1.1 * low - 0.05, None))
         handles, labels = panels[0].get_legend_handles_labels()
