@@ -9,15 +9,18 @@ import click
 
 @click.command()
 @click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Also draw native_NAME.png into this folder.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Also draw native_NAME.png into this folder."
+)
 @click.option(
     "--preset", default="bimu_permuted_mnist_1000_tasks", show_default=True, metavar="PRESET",
     help="BiMU's hyperparameters.",
 )
 @click.option(
-    "--lam-max", default=4.0, show_default=True, type=click.FloatRange(1.0, 20.0), help="Natural parameter of the last level."
+    "--lam-max", default=4.0, show_default=True, type=click.FloatRange(1.0, 20.0),
+    help="Natural parameter of the last level.",
 )
-@click.option("--rate", default="2 kHz", show_default=True, help="Learned examples per second, to count time in examples.")
+@click.option("--rate", default="2 kHz", show_default=True, help="Learned examples per second, to count in examples.")
 @click.option("--temperature", default="300 K", show_default=True, help="Temperature of the device.")
 def native(name: str, out: Path | None, preset: str, lam_max: float, rate: str, temperature: str) -> None:
     """Compare the step and the forgetting of the storage element NAME (or of a .toml file) with BiMU's."""

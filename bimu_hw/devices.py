@@ -241,8 +241,10 @@ class StorageModel:
     settle : callable or None
         Needed by models that follow temperature without keeping their state up to date; None: nothing to do.
     refreshes : str
-        The integer variable, per cell, that counts the pulses that cells send themselves while being pulsed (a
-        re-centred pair). The account charges its increase as pulses. Empty: none.
+        The integer variable, one per cell, that counts refreshes of a pair, or their pulses, that pulsing brings about.
+        The account charges its increase as pulses that lower lam. Empty: none.
+    refresh_pulses : int
+        Pulses charged for each unit of that variable.
     """
 
     name: str
@@ -267,6 +269,7 @@ class StorageModel:
     exact: str | None = None
     settle: Callable[..., None] | None = None
     refreshes: str = ""
+    refresh_pulses: int = 1
     costs: tuple[ParamSpec, ...] = STORAGE_COSTS
     role: Literal["storage"] = "storage"
 

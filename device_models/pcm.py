@@ -493,4 +493,5 @@ MODEL = StorageModel(
     advance=advance,
     evolves=("drift",),
     refreshes="refresh_count",
+    refresh_pulses=3,  # RESET of both, and one to program the difference
 )  # fmt: skip

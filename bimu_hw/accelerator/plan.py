@@ -292,7 +292,7 @@ class WorkPlan:
         stages = []
         for layer in done:
             _add(counts, "storage", "pulse_up", layer.pulses_up)
-            _add(counts, "storage", "pulse_down", layer.pulses_down)
+            _add(counts, "storage", "pulse_down", layer.pulses_down + layer.refresh_pulses)
             _add(counts, "write_driver", "row", int(layer.tiles[:, 0].sum()))
             # Tiles are written side by side: the stage lasts as long as the busiest of them.
             ticks = layer.tiles @ np.array([self._write_row, self._width_up, self._width_down])

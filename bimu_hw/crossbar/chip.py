@@ -207,7 +207,20 @@ class Chip:
         return [layer.synapses for layer in self._layers]
 
     def age(self, event: int, now: float, duration: float, temperature: float) -> None:
-        """Let the devices of all layers age (`SynapseArray.age`)."""
+        """Let the devices evolve for `duration` seconds at another temperature, outside simulated time: a pause, a
+        bake.
+
+        Parameters
+        ----------
+        event : int
+            Index of the query before or after; keys the noise.
+        now : float
+            Simulated time in seconds, which stands still meanwhile.
+        duration : float
+            In seconds.
+        temperature : float
+            In kelvin.
+        """
         for layer in self._layers:
             layer.synapses.age(event, now, duration, temperature)
 

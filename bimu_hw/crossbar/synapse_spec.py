@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bimu_hw.cards import Card
+from bimu_hw.devices import SamplerModel, StorageModel, get_model
+from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels.programming import DETERMINISTIC, RESIDUE, STOCHASTIC
 
 FloatArray = npt.NDArray[np.float32]
@@ -44,6 +46,23 @@ class SynapseSpec:
     holds: str
     columns: str
 
+    def models(self) -> tuple[StorageModel, SamplerModel]:
+        """Return the models of the two elements.
+
+        Raises
+        ------
+        ScenarioError
+            If a card has the other role, or there is no such policy.
+        """
+        storage, sampler = get_model(self.storage.model), get_model(self.sampler.model)
+        if not isinstance(storage, StorageModel):
+            raise ScenarioError(f"device.storage: {self.storage.name!r} is a sampling element; name a storage element.")
+        if not isinstance(sampler, SamplerModel):
+            raise ScenarioError(f"device.sampler: {self.sampler.name!r} is a storage element; name a sampling element.")
+        if self.policy not in POLICIES:
+            raise ScenarioError(f"device.programming: got {self.policy!r}; allowed are {', '.join(POLICIES)}.")
+        return storage, sampler
+
 
 @dataclass(frozen=True)
 class Seeds:
@@ -63,12 +82,15 @@ class Programming:
     pulses_up, pulses_down : int
         Pulses sent, summed over cells.
     tiles : int64[tile, 3]
-        Row-wise write operations, pulse slots up and pulse slots down of each tile.
+        Row-wise write operations, pulse slots up and pulse slots down of each tile, those of refreshes included.
+    refresh_pulses : int
+        Pulses of refreshes that came of it, summed over cells.
     """
 
     pulses_up: int
     pulses_down: int
     tiles: npt.NDArray[np.int64]
+    refresh_pulses: int = 0
 
 
 class UpdatePlan(NamedTuple):

@@ -163,7 +163,8 @@ def native_response(
 
     return NativeResponse(
         card, preset, lam, rise / at_zero, fall / at_zero, 0.5 * (rise_spread + fall_spread) / abs(at_zero),
-        _alpha(preset, lam, 0.0), _alpha(preset, lam, -brake), _alpha(preset, lam, brake), brake, bench.relaxation(), bench.random_pulses(),
+        _alpha(preset, lam, 0.0), _alpha(preset, lam, -brake), _alpha(preset, lam, brake), brake,
+        bench.relaxation(), bench.random_pulses(),
         values["memory_window"] * (kl + 1.0 / lr_max) / kl, lam_max, temperature,
     )  # fmt: skip
 
@@ -310,9 +311,11 @@ def draw_native(response: NativeResponse, path: Path) -> None:
         ):
             for values, colour, label in ((r.up, COLOURS[0], "device, up"), (r.down, COLOURS[3], "device, down")):
                 axes.plot(r.lam, values, "o-", ms=2.5, lw=1, color=colour, label=label)
-            axes.plot(lam, _alpha(r.preset, lam, 0.0) * factor, color="black", lw=1.5, label="BiMU, g → 0")
-            axes.plot(lam, _alpha(r.preset, lam, -r.brake) * factor, "--", color=COLOURS[4], label=f"BiMU, up, {brake}")
-            axes.plot(lam, _alpha(r.preset, lam, r.brake) * factor, "--", color=COLOURS[1], label=f"BiMU, down, {brake}")
+            for g, line, colour, label in (
+                (0.0, "-", "black", "BiMU, g → 0"), (-r.brake, "--", COLOURS[4], f"BiMU, up, {brake}"),
+                (r.brake, "--", COLOURS[1], f"BiMU, down, {brake}"),
+            ):  # fmt: skip
+                axes.plot(lam, _alpha(r.preset, lam, g) * factor, line, color=colour, lw=1.5, label=label)
             axes.set(xlabel="λ")
             axes.set_title(f"BiMU per unit of {unit}", fontsize=9)
         low = min(float(r.up.min()), float(r.down.min()), 0.0)

@@ -201,8 +201,8 @@ def _native_problems(file: ScenarioFile) -> Iterator[Problem]:
         )
     elif rule == "native" and programming != "native":
         yield "learning.rule", (
-            f"got \"native\" with device.programming = \"{programming}\"; the rule of a device's own response sends its "
-            "pulses by device.programming = \"native\"; write that, or another rule."
+            f"got \"native\" with device.programming = \"{programming}\"; the rule of a device's own response sends "
+            "its pulses by device.programming = \"native\"; write that, or another rule."
         )
     elif rule == "native" and file.learning.gradient == "relaxed":
         yield "learning.gradient", (
