@@ -179,7 +179,7 @@ FILE_CASES = [
      "crossbar.partial_sum_bits: got 25; allowed are numbers from 0 to 24."),
     ("columns_per_adc = 8", "columns_per_adc = 8\ndac_bits = 8",
      "crossbar.dac_bits: has no effect, because crossbar.inputs = \"bit_serial\" has no converters at the word lines; "
-     "lam; remove it."),
+     "remove it."),
     ("columns_per_adc = 8", 'columns_per_adc = 8\ncompensation = "column_gain"',
      "crossbar.compensation: has no effect, because there is nothing to compensate without crossbar.ir_drop = "
      "\"exact\"; remove it."),
@@ -190,7 +190,7 @@ FILE_CASES = [
      "crossbar.columns: got 'xnr'. Did you mean 'xnor'?"),
     ('card = "cmos_28nm"', 'card = "cmos_28nm"\nparams = { r_wordline = "1 ohm" }',
      "components.params.r_wordline: has no effect, because crossbar.ir_drop = \"none\" leaves resistances out; "
-     "lam; remove it."),
+     "remove it."),
     ('card = "cmos_28nm"', 'card = "cmos_28nm"\nparams = { sense_offset = 0.1 }',
      "components.params.sense_offset: has no effect, because there are no sense amplifiers (adc_bits = 1); remove it."),
     ('card = "cmos_28nm"', 'card = "cmos_28nm"\nparams = { dac_inl = 0.5 }',
