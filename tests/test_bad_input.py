@@ -156,7 +156,7 @@ FILE_CASES = [
      "learning.gradient: got \"relaxed\", which belongs to ideal hardware: binary in-memory cells can only do the "
      "hard gradient, and here device.storage is 'dw_notched' (spintronic) and device.sampler is 'smtj_50ns' "
      "(spintronic) and crossbar.inputs is 'bit_serial', not 'analog' and crossbar.adc_bits is 6, not 0; "
-     "write gradient = \"hard\". (1 more fault in this scenario.)"),
+     "write gradient = \"hard\". (2 more faults in this scenario.)"),
     ("columns_per_adc = 8", "columns_per_adc = 33",
      "crossbar.columns_per_adc: got 33, but a tile has 32 bit lines; allowed is up to that many."),
     ('holds = "query"', 'holds = "read"',
@@ -238,7 +238,7 @@ OPTION_CASES = [
      "belongs to rule 'bimu'; for 'bayesbinn' there are: bayesbinn_permuted_mnist_1000_tasks."),
     (["--set", "learning.rule=native"],
      "--set learning.rule: got \"native\" with device.programming = \"residue\"; the rule of a device's own response "
-     "sends its pulses by device.programming = \"native\"; write that, or another rule. (2 more faults in this "
+     "sends its pulses by device.programming = \"native\"; write that, or another rule. (1 more fault in this "
      "scenario.)"),
     (["--set", "device.programming=native"],
      "--set device.programming: got \"native\" with learning.rule = \"bimu\", whose request it would not send: the "
@@ -249,7 +249,7 @@ OPTION_CASES = [
      "belongs to rule 'bimu'; for 'native' there are none; remove it."),
     ([*NATIVE, "--set", "learning.gradient=relaxed"],
      "--set learning.gradient: got \"relaxed\", whose weights contain the lam that learning.rule = \"native\" does not "
-     "read; write gradient = \"hard\". (1 more fault in this scenario.)"),
+     "read; write gradient = \"hard\". (2 more faults in this scenario.)"),
     ([*NATIVE, "--set", "device.storage_params.controller_noise=0.1"],
      "--set device.storage_params.controller_noise: has no effect, because learning.rule = \"native\" does not read "
      "lam; remove it."),
