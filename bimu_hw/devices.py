@@ -29,6 +29,10 @@ Storage element
     ``advance(state, params, grid, key, since, now)``, optional
         Let time pass: bring the state from second ``since`` to ``now``. Not called while all parameters that the
         model ``evolves`` by are neutral.
+    ``settle(state, params, grid, now)``, optional
+        Take into the state what time has done until `now`. For a model whose ``peek`` computes a level from the time
+        of the last pulse at a rate that depends on ``grid.temperature``: called whenever the temperature changes, with
+        that of the interval that ends. The levels at `now` stay the same.
     ``disturb(state, params, grid, key, looks, now)``, optional
         What looking does to the stored state (read disturb, back-action), for ``looks`` looks of the array.
 
@@ -234,6 +238,13 @@ class StorageModel:
         but add the counts to it and count the pulses as `device_models.nonidealities.add_pulses` does, and ``peek``
         returns it. The framework may then do both itself, in the pass that works out the request. The conformance suite
         compares the bits.
+    settle : callable or None
+        Needed by models that follow temperature without keeping their state up to date; None: nothing to do.
+    refreshes : str
+        The integer variable, one per cell, that counts refreshes of a pair, or their pulses, that pulsing brings about.
+        The account charges its increase as pulses that lower lam. Empty: none.
+    refresh_pulses : int
+        Pulses charged for each unit of that variable.
     """
 
     name: str
@@ -256,6 +267,9 @@ class StorageModel:
     disturb: Callable[..., None] | None = None
     evolves: tuple[str, ...] = ()
     exact: str | None = None
+    settle: Callable[..., None] | None = None
+    refreshes: str = ""
+    refresh_pulses: int = 1
     costs: tuple[ParamSpec, ...] = STORAGE_COSTS
     role: Literal["storage"] = "storage"
 
@@ -386,6 +400,10 @@ def check_model(model: DeviceModel, where: str) -> None:
         missing = {"pulse_count", "fault"} - names
         if missing:
             raise DeviceModelError(f"{where}: state lacks {sorted(missing)}, which every storage model keeps.")
+        if model.refreshes and model.refreshes not in names:
+            raise DeviceModelError(
+                f"{where}: refreshes is {model.refreshes!r}, which the state lacks; declare it there."
+            )
         if model.exact is not None and model.exact not in names:
             raise DeviceModelError(f"{where}: exact is {model.exact!r}, which the state lacks; declare it there.")
 

@@ -59,7 +59,7 @@ _SHOWN = 15
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
-    """Return a sentence that names the nearest allowed word, or the allowed ones, as far as they fit, when none is near.
+    """Return a sentence that names the nearest allowed word, or lists the allowed ones when none is near.
 
     Examples
     --------

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 _PAPER = "Cottart, Ballet, Bonnet, Querlioz, ICML 2026, arXiv:2605.30198"
 
-#: The hyperparameters of each rule, named as the arguments of `bimu_hw.learning.bimu_delta` and `bayesbinn_delta`.
+#: The hyperparameters of each rule, named as the arguments of `bimu_hw.learning.bimu_delta`, `bayesbinn_delta` and
+#: `native_delta`.
 RULE_PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "bimu": ("lr", "lr_max", "likelihood_multiplier", "kl_multiplier", "memory_window"),
     "bayesbinn": ("lr", "prior_strength"),
+    "native": ("lr",),
 }
 
 

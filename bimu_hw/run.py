@@ -25,7 +25,7 @@ from tqdm import tqdm
 from bimu_hw import __version__
 from bimu_hw.accelerator.arrivals import Arrivals, oracle_latency
 from bimu_hw.accelerator.clock import to_seconds
-from bimu_hw.accelerator.engine import Accelerator, AcceleratorSpec
+from bimu_hw.accelerator.engine import Accelerator, AcceleratorSpec, Pause
 from bimu_hw.accelerator.latency import LatencyHistogram
 from bimu_hw.accelerator.plan import RESOURCES, WorkPlan
 from bimu_hw.accelerator.query import QueryRow
@@ -220,6 +220,7 @@ class Run:
             input_bits=self._encoder.bits or self.stream.n_bits or 32,
             columns_per_adc=s.crossbar.columns_per_adc, rule_operations=self.rule.operations,
             relaxed=s.learning.gradient == "relaxed", rule_memory_bits=self.rule.memory_bits,
+            rule_reads_lam=self.rule.reads_lam,
         )  # fmt: skip
         for synapses in self.chip.layers:
             synapses.keep_requests = s.record.state
@@ -237,6 +238,10 @@ class Run:
         spec = AcceleratorSpec(
             Arrivals(s.accelerator.arrivals, s.accelerator.rate or 0.0, s.seeds.data), s.accelerator.queue,
             oracle_latency(s.labels.latency), s.accelerator.power_gating, s.learning.gradient,
+            tuple(
+                Pause(None if a.after_task == "every" else a.after_task, a.duration, a.temperature) for a in s.ageing
+            ),
+            self.stream.n_tasks,
         )  # fmt: skip
         self.accelerator = Accelerator(
             self.chip, self.plan, self, s.label_policy(), self.rule, spec, self.costs, s.seeds.noise, self

@@ -238,6 +238,15 @@ def advance(state, params, grid, key, since, now):
     """Do nothing: the level of a moment follows from the last pulse and from `now`."""
 
 
+@jit
+def settle(state, params, grid, now):
+    """Take the relaxation until `now` into the levels. *Mutates* `state.level`, `state.since`."""
+    law = _law(params, grid)
+    for c in range(state.level.size):
+        state.level[c] = _level_now(state, c, law, now)
+        state.since[c] = _F(now)
+
+
 MODEL = StorageModel(
     name="ecram",
     family="memristor",
@@ -278,4 +287,5 @@ MODEL = StorageModel(
     conductance=conductance,
     advance=advance,
     evolves=("retention_rate",),
+    settle=settle,
 )

@@ -282,4 +282,5 @@ MODEL = StorageModel(
     read=read,
     conductance=conductance,
     n_devices=2,
+    refreshes="refresh_pulses",
 )  # fmt: skip

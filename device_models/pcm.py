@@ -10,7 +10,8 @@ plus noise of standard deviation ``sigma_c2c (the step itself + L (c2c_floor + c
 an event adds ``L (write_floor + write_slope x + write_curve x**2)``. Both devices climb, so a pair is refreshed when
 one of them is above `refresh_above` and the other above `refresh_common` of the range, or when a pulse would push it
 past its end: the pair is read, both are RESET, and the difference is programmed anew, with the error of an event and
-of `refresh_noise`. `refresh_count` counts refreshes; none of them costs a pulse in `pulse_count`.
+of `refresh_noise`. `refresh_count` counts refreshes; none of them costs a pulse in `pulse_count`;
+the account charges three pulses for each.
 
 A conductance drifts from its value at t_0 = `drift_start` after the last pulse on the device,
 
@@ -492,4 +493,6 @@ MODEL = StorageModel(
     noisy_reads=("read_noise", "flicker"),
     advance=advance,
     evolves=("drift",),
+    refreshes="refresh_count",
+    refresh_pulses=3,  # RESET of both, and one to program the difference
 )  # fmt: skip

@@ -273,6 +273,15 @@ def advance(state, params, grid, key, since, now):
     """Do nothing: the levels of a moment follow from the last pulse and from `now`."""
 
 
+@jit
+def settle(state, params, grid, now):
+    """Take the relaxation until `now` into the levels. *Mutates* `state.level`, `state.since`."""
+    level, fault, since = _flat(state.level), _flat(state.fault), state.since
+    rest, rate = _rest(params, grid)
+    for c in range(since.size):
+        _let_relax(level, fault, since, c, rest, rate, now)
+
+
 MODEL = StorageModel(
     name="soft_bounds_pair",
     family="memristor",
@@ -319,4 +328,5 @@ MODEL = StorageModel(
     n_devices=2,
     advance=advance,
     evolves=("retention_rate",),
+    settle=settle,
 )

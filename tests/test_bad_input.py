@@ -87,6 +87,12 @@ def line_of(text: str) -> int:
 PRESET_LINE = line_of('preset = "bimu_mnist_1_task"')
 STORAGE_LINE = line_of('storage = "dw_notched"')
 
+NATIVE = [
+    option for override in (
+        "learning.rule=native", "device.programming=native", "learning.preset=", "device.residue_bits=",
+        "learning.lr=1.0",
+    ) for option in ("--set", override)
+]  # fmt: skip
 #: What the file has instead of a line of BASE, and the answer, which starts with "s.toml:<line of the new text>, ".
 FILE_CASES = [
     # unknown key
@@ -150,7 +156,7 @@ FILE_CASES = [
      "learning.gradient: got \"relaxed\", which belongs to ideal hardware: binary in-memory cells can only do the "
      "hard gradient, and here device.storage is 'dw_notched' (spintronic) and device.sampler is 'smtj_50ns' "
      "(spintronic) and crossbar.inputs is 'bit_serial', not 'analog' and crossbar.adc_bits is 6, not 0; "
-     "write gradient = \"hard\". (1 more fault in this scenario.)"),
+     "write gradient = \"hard\". (2 more faults in this scenario.)"),
     ("columns_per_adc = 8", "columns_per_adc = 33",
      "crossbar.columns_per_adc: got 33, but a tile has 32 bit lines; allowed is up to that many."),
     ('holds = "query"', 'holds = "read"',
@@ -230,6 +236,35 @@ OPTION_CASES = [
     (["--set", "learning.rule=bayesbinn"],
      f"s.toml:{PRESET_LINE}, learning.preset: 'bimu_mnist_1_task' "
      "belongs to rule 'bimu'; for 'bayesbinn' there are: bayesbinn_permuted_mnist_1000_tasks."),
+    (["--set", "learning.rule=native"],
+     "--set learning.rule: got \"native\" with device.programming = \"residue\"; the rule of a device's own response "
+     "sends its pulses by device.programming = \"native\"; write that, or another rule. (1 more fault in this "
+     "scenario.)"),
+    (["--set", "device.programming=native"],
+     "--set device.programming: got \"native\" with learning.rule = \"bimu\", whose request it would not send: the "
+     "device itself is the rule; write learning.rule = \"native\", or another programming. (1 more fault in this "
+     "scenario.)"),
+    (["--set", "learning.rule=native", "--set", "device.programming=native", "--set", "device.residue_bits="],
+     f"s.toml:{PRESET_LINE}, learning.preset: 'bimu_mnist_1_task' "
+     "belongs to rule 'bimu'; for 'native' there are none; remove it."),
+    ([*NATIVE, "--set", "learning.gradient=relaxed"],
+     "--set learning.gradient: got \"relaxed\", whose weights contain the lam that learning.rule = \"native\" does not "
+     "read; write gradient = \"hard\". (2 more faults in this scenario.)"),
+    ([*NATIVE, "--set", "device.storage_params.controller_noise=0.1"],
+     "--set device.storage_params.controller_noise: has no effect, because learning.rule = \"native\" does not read "
+     "lam; remove it."),
+    (["--set", "ageing=[{after_task=3,duration='10 h',temperature='398 K'}]"],
+     "--set ageing.0.after_task: got 3 for 2 tasks; allowed are 1 to the number of tasks, or \"every\"."),
+    (["--set", "ageing=[{after_task=0,duration='10 h',temperature='398 K'}]"],
+     "--set ageing.0.after_task: got 0; allowed are \"every\" or an integer from 1, the number of a task."),
+    (["--set", "ageing=[{after_task=1,duration='30 year',temperature='398 K'}]"],
+     "--set ageing.0.duration: got '30 year'; allowed are durations from 1 us to 20 years."),
+    (["--set", "ageing=[{after_task=1,duration='10 h',temperature='900 K'}]"],
+     "--set ageing.0.temperature: got '900 K'; allowed are temperatures from 4 K to 700 K."),
+    (["--set", "device.sampler=cmos_lfsr", "--set",
+      "ageing=[{after_task=1,duration='10 h',temperature='398 K'}]"],
+     "--set ageing: has no effect, because with these values neither 'dw_notched' nor 'cmos_lfsr' changes with time; "
+     "remove it, or let the store relax, hop, drift or fluctuate."),
     (["--seed", "-1"],
      "seed: got -1; allowed are integers from 0 to 2**63 - 1."),
     (["--set", "seeds.noise=1.5"],

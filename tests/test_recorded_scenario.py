@@ -76,6 +76,8 @@ def test_a_real_run_comes_back_and_repeats_itself(tmp_path):
          "crossbar.gradient_bits="),
         ("accelerator.arrivals=back_to_back", "accelerator.rate=", "accelerator.queue=", "run.threads=2",
          "record.state=false"),
+        ('ageing=[{after_task="every",duration="10 h",temperature="398 K"},'
+         '{after_task=2,duration="1 day",temperature="300 K"}]',),
         ("expect=", "title=Another", "seeds.noise=9223372036854775807", "stream.examples=200"),
     ],
     ids=lambda overrides: overrides[0],

@@ -306,7 +306,7 @@ WITHOUT_EFFECT = {
     "labels.threshold": ([], "0.5"),
     "labels.latency": (["labels.policy=never", "labels.budget=", "labels.gamma="], "1 ms"),
     "learning.prior_strength": ([], "1e-5"),
-    "learning.lr": None,  # both rules use it
+    "learning.lr": None,  # all rules use it
     **{
         f"learning.{key}": ([*without_hyperparameters(), "learning.rule=bayesbinn"], "1.0")
         for key in RULE_PARAMETERS["bimu"]

@@ -94,6 +94,23 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """A time between two tasks in which the devices age and the accelerator is off: no tick passes, nothing is charged.
+
+    Attributes
+    ----------
+    after_task : int or None
+        Number of a task, the first being 1; None: after each.
+    duration, temperature : float
+        In seconds and kelvin.
+    """
+
+    after_task: int | None
+    duration: float
+    temperature: float
+
+
+@dataclass(frozen=True)
 class AcceleratorSpec:
     """Time around the chip.
 
@@ -107,6 +124,9 @@ class AcceleratorSpec:
     power_gating : bool
         Whether sampling elements are biased only while the array they belong to is looked at.
     gradient : {"relaxed", "hard"}
+    pauses : tuple of Pause
+    tasks : int
+        Tasks of the stream: after the last one there may be a pause too.
     """
 
     arrivals: Arrivals
@@ -114,6 +134,8 @@ class AcceleratorSpec:
     label_latency: int
     power_gating: bool
     gradient: str
+    pauses: tuple[Pause, ...] = ()
+    tasks: int = 1
 
 
 class Accelerator:
@@ -178,6 +200,8 @@ class Accelerator:
         if not self._ended:
             self._env.run(until=self._env.process(self._control()))
             self._finish()
+            for number in range(self._task + 1, self.spec.tasks + 1):
+                self._age(number, self.source.n_examples)
             self._ended = True
 
     def state(self) -> dict[str, Any]:
@@ -301,11 +325,12 @@ class Accelerator:
     def _query(self, index: int, arrival: int) -> Generator[simpy.Event, Any, None]:
         """Serve one query: inference, the decision to ask, and the update if the label is there at once."""
         start = int(self._env.now)
-        self.observer.before_query(index, start)
         encoded, label, answer, task = self.source.example(index)
         while self._task < task:
             self.rule.end_task([synapses.lam for synapses in self.chip.layers])
             self._task += 1
+            self._age(self._task, index)
+        self.observer.before_query(index, start)
         row = QueryRow(index, task, label, answer, arrival, start)
         logits = self.chip.infer(encoded, index, to_seconds(start))
         aleatoric, epistemic, predictive, disagreement, row.prediction = query_uncertainty(logits)
@@ -332,6 +357,12 @@ class Accelerator:
             yield from self._learn(row, encoded, held=True)
         else:
             self._await_label(row, encoded, self.spec.label_latency)
+
+    def _age(self, number: int, index: int) -> None:
+        """Let the chip age after a task, before the query of that index."""
+        for pause in self.spec.pauses:
+            if pause.after_task in (None, number):
+                self.chip.age(index, to_seconds(self.duration_ticks), pause.duration, pause.temperature)
 
     def _learn(self, row: QueryRow, encoded: Encoded, held: bool) -> Generator[simpy.Event, Any, None]:
         """Learn one labelled query: the only place where lam changes."""

@@ -104,12 +104,15 @@ class WorkPlan:
         Whether updates draw their own weights, so that the query's are of no use to them.
     rule_memory_bits : int
         Bits per synapse that the rule keeps for itself and reads at every update (the prior of BayesBiNN).
+    rule_reads_lam : bool
+        Whether an update reads the stored lam of every cell.
     """
 
     def __init__(
         self, chip: Chip, components: Card, storage: Card, sampler: Card, *, input_slots: tuple[int, ...],
         input_bits: int,
         columns_per_adc: int, rule_operations: tuple[int, int], relaxed: bool, rule_memory_bits: int = 0,
+        rule_reads_lam: bool = True,
     ) -> None:  # fmt: skip
         self._chip = chip
         self._input_slots = input_slots
@@ -117,6 +120,7 @@ class WorkPlan:
         self._columns_per_adc = columns_per_adc
         self._rule_operations = rule_operations
         self._rule_memory_bits = rule_memory_bits
+        self._rule_reads_lam = rule_reads_lam
         cost = {name: fact.value for name, fact in components.costs.items()}
         name = components.name
         self._drive = to_ticks(cost["driver_time"], f"{name}, driver_time")
@@ -253,7 +257,10 @@ class WorkPlan:
             n_in, n_out = synapses.shape
             cells = n_in * n_out
             macs, functions = self._rule_operations
-            _add(read, "storage", "read", cells)
+            if self._rule_reads_lam:
+                _add(read, "storage", "read", cells)
+                rows = min(n_in, chip.arrays.tile_wordlines)
+                stages.append(Stage("arrays", rows * self._read_lam))
             _add(rule, "digital", "mac", macs * cells)
             _add(rule, "digital", "function", functions * cells)
             _add(rule, "digital", "add", cells)
@@ -262,8 +269,6 @@ class WorkPlan:
                 _add(rule, "buffer", "read", bits * cells)
                 _add(rule, "buffer", "write", bits * cells)
             _add(rule, "buffer", "read", self._rule_memory_bits * cells)
-            rows = min(n_in, chip.arrays.tile_wordlines)
-            stages.append(Stage("arrays", rows * self._read_lam))
             stages.append(Stage("digital", self._digital_ticks((macs + functions + 1) * cells)))
         return counts, stages
 
@@ -287,7 +292,7 @@ class WorkPlan:
         stages = []
         for layer in done:
             _add(counts, "storage", "pulse_up", layer.pulses_up)
-            _add(counts, "storage", "pulse_down", layer.pulses_down)
+            _add(counts, "storage", "pulse_down", layer.pulses_down + layer.refresh_pulses)
             _add(counts, "write_driver", "row", int(layer.tiles[:, 0].sum()))
             # Tiles are written side by side: the stage lasts as long as the busiest of them.
             ticks = layer.tiles @ np.array([self._write_row, self._width_up, self._width_down])

@@ -209,6 +209,24 @@ class Chip:
         """The synapses of each layer."""
         return [layer.synapses for layer in self._layers]
 
+    def age(self, event: int, now: float, duration: float, temperature: float) -> None:
+        """Let the devices evolve for `duration` seconds at another temperature, outside simulated time: a pause, a
+        bake.
+
+        Parameters
+        ----------
+        event : int
+            Index of the query before or after; keys the noise.
+        now : float
+            Simulated time in seconds, which stands still meanwhile.
+        duration : float
+            In seconds.
+        temperature : float
+            In kelvin.
+        """
+        for layer in self._layers:
+            layer.synapses.age(event, now, duration, temperature)
+
     def hidden_plane_count(self) -> int:
         """Return the number of planes a hidden layer's activations take."""
         return 2 if self._signed_hidden and not self.arrays.both_polarities else 1

@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bimu_hw.cards import Card
+from bimu_hw.devices import SamplerModel, StorageModel, get_model
+from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels.programming import DETERMINISTIC, RESIDUE, STOCHASTIC
 
 FloatArray = npt.NDArray[np.float32]
 
-POLICIES = {"deterministic": DETERMINISTIC, "stochastic": STOCHASTIC, "residue": RESIDUE}
+#: "native" rounds as "stochastic" does; what differs is the rule (`bimu_hw.learning.rules.Native`).
+POLICIES = {"deterministic": DETERMINISTIC, "stochastic": STOCHASTIC, "residue": RESIDUE, "native": STOCHASTIC}
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class SynapseSpec:
     Attributes
     ----------
     storage, sampler : Card
-    policy : {"deterministic", "stochastic", "residue"}
+    policy : {"deterministic", "stochastic", "residue", "native"}
     residue_bits : int
         Width of the residue register below one level; 0: unlimited.
     lam_max : float
@@ -42,6 +45,23 @@ class SynapseSpec:
     lam_max: float
     holds: str
     columns: str
+
+    def models(self) -> tuple[StorageModel, SamplerModel]:
+        """Return the models of the two elements.
+
+        Raises
+        ------
+        ScenarioError
+            If a card has the other role, or there is no such policy.
+        """
+        storage, sampler = get_model(self.storage.model), get_model(self.sampler.model)
+        if not isinstance(storage, StorageModel):
+            raise ScenarioError(f"device.storage: {self.storage.name!r} is a sampling element; name a storage element.")
+        if not isinstance(sampler, SamplerModel):
+            raise ScenarioError(f"device.sampler: {self.sampler.name!r} is a storage element; name a sampling element.")
+        if self.policy not in POLICIES:
+            raise ScenarioError(f"device.programming: got {self.policy!r}; allowed are {', '.join(POLICIES)}.")
+        return storage, sampler
 
 
 @dataclass(frozen=True)
@@ -62,12 +82,15 @@ class Programming:
     pulses_up, pulses_down : int
         Pulses sent, summed over cells.
     tiles : int64[tile, 3]
-        Row-wise write operations, pulse slots up and pulse slots down of each tile.
+        Row-wise write operations, pulse slots up and pulse slots down of each tile, those of refreshes included.
+    refresh_pulses : int
+        Pulses of refreshes that came of it, summed over cells.
     """
 
     pulses_up: int
     pulses_down: int
     tiles: npt.NDArray[np.int64]
+    refresh_pulses: int = 0
 
 
 class UpdatePlan(NamedTuple):

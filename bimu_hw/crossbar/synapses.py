@@ -22,17 +22,15 @@ from bimu_hw.crossbar.writing import Writing
 from bimu_hw.devices import (
     ROOM_TEMPERATURE,
     Grid,
-    SamplerModel,
     Site,
-    StorageModel,
-    get_model,
     new_state,
     time_matters,
 )
-from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels import aligned_zeros
 from bimu_hw.kernels.elementary import fill_tanh_sech2, update_tanh_sech2
 from bimu_hw.kernels.programming import (
+    DETERMINISTIC,
+    STOCHASTIC,
     accumulate,
     accumulate_residue,
     round_deterministic,
@@ -90,13 +88,7 @@ class SynapseArray:
         self.spec = spec
         self.layer = layer
         n = shape[0] * shape[1]
-        storage, sampler = get_model(spec.storage.model), get_model(spec.sampler.model)
-        if not isinstance(storage, StorageModel):
-            raise ScenarioError(f"device.storage: {spec.storage.name!r} is a sampling element; name a storage element.")
-        if not isinstance(sampler, SamplerModel):
-            raise ScenarioError(f"device.sampler: {spec.sampler.name!r} is a storage element; name a sampling element.")
-        if spec.policy not in POLICIES:
-            raise ScenarioError(f"device.programming: got {spec.policy!r}; allowed are {', '.join(POLICIES)}.")
+        storage, sampler = spec.models()
         self.storage, self.sampler = storage, sampler
         self.grid = level_grid(int(spec.storage.params["n_levels"].value), spec.lam_max, shape[1], temperature)
         self.site = Site(
@@ -276,26 +268,18 @@ class SynapseArray:
         self._advance(event, now + self._aged, self.grid, self.site)
 
     def age(self, event: int, now: float, duration: float, temperature: float) -> None:
-        """Let the devices evolve for `duration` seconds at another temperature, outside simulated time: a pause, a
-        bake.
-
-        Parameters
-        ----------
-        event : int
-            Index of the last query; keys the noise.
-        now : float
-            Simulated time in seconds, which stands still meanwhile.
-        duration : float
-            In seconds.
-        temperature : float
-            In kelvin.
-        """
+        """Let the devices evolve at another temperature, outside simulated time (`Chip.age`)."""
         self.advance(event, now)
+        self._settle(self.grid, now + self._aged)
         self._aged += duration
-        self._advance(
-            event, now + self._aged, self.grid._replace(temperature=temperature),
-            self.site._replace(temperature=temperature),
-        )  # fmt: skip
+        grid = self.grid._replace(temperature=temperature)
+        self._advance(event, now + self._aged, grid, self.site._replace(temperature=temperature))
+        self._settle(grid, now + self._aged)
+        self._refresh(self.all_cells, now + self._aged)
+
+    def _settle(self, grid: Grid, now: float) -> None:
+        if self.storage.settle is not None and self._storage_evolves:
+            self.storage.settle(self.state, self.params, grid, now)
 
     def _advance(self, event: int, now: float, grid: Grid, site: Site) -> None:
         since = self._time
@@ -452,9 +436,10 @@ class SynapseArray:
                 self.requested = np.zeros(self.lam.size)
             accumulate(request, self.requested)
         scale, lists = self._scales[:2], (self._cells, self._counts)
-        if self.spec.policy == "deterministic":
+        policy = POLICIES[self.spec.policy]
+        if policy == DETERMINISTIC:
             n = round_deterministic(request, *scale, *lists)
-        elif self.spec.policy == "stochastic":
+        elif policy == STOCHASTIC:
             n = round_stochastic(request, *scale, event_key(self._key_rounding, event), *lists)
         else:
             n = accumulate_residue(request, *scale, np.float32(self._register_step), self.residue, *lists)
@@ -468,13 +453,22 @@ class SynapseArray:
         """Send pulses to the listed cells, read off what became of lam, and count what that took."""
         tile = (tile_wordlines, tile_bitlines, write_columns)
         key, now = event_key(self._key_pulse, event), now + self._aged
+        before = self._refreshes().copy()
         self._pulse(cells, counts, key, now)
         if self.nonidealities.values.half_select_disturb > 0.0:
             for direction in (1, -1):
                 own = event_key(key, direction % 2**64)
                 unwanted = self.nonidealities.half_select(own, direction, cells, counts, self.shape[1], *tile)
                 self._pulse(*unwanted, event_key(own, 1), now)
-        return self.writing.of_list(cells, counts, *tile)
+        done = self.writing.of_list(cells, counts, *tile)
+        if not before.size:
+            return done
+        refreshes = (self._refreshes().astype(np.int64) - before) * self.storage.refresh_pulses
+        return self.writing.with_refreshes(done, refreshes, tile_wordlines, tile_bitlines)
+
+    def _refreshes(self) -> npt.NDArray[Any]:
+        """Return what counts the refreshes of each cell; empty if the model has none."""
+        return getattr(self.state, self.storage.refreshes) if self.storage.refreshes else _NO_TOTAL
 
     def plan_update(self, event: int, now: float) -> UpdatePlan:
         """Bring the devices to `now` and return what an update in one pass works on.
@@ -486,10 +480,10 @@ class SynapseArray:
         if self.keep_requests and not self.requested.size:
             self.requested = np.zeros(self.lam.size)
         tanh, sech2 = self.shape_arrays()
-        stochastic = self.spec.policy == "stochastic"
+        policy = POLICIES[self.spec.policy]
         return UpdatePlan(
-            POLICIES[self.spec.policy], self._scales,
-            event_key(self._key_rounding, event) if stochastic else self._key_rounding, self.residue,
+            policy, self._scales,
+            event_key(self._key_rounding, event) if policy == STOCHASTIC else self._key_rounding, self.residue,
             self.requested if self.keep_requests else _NO_TOTAL, self._exact, tanh, sech2,
         )  # fmt: skip
 

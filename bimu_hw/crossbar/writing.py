@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -38,6 +40,23 @@ class Writing:
             cells, counts, self._whole, self._shape[1], tile_wordlines, tile_bitlines, write_columns, tiles
         )
         return Programming(up, down, tiles)
+
+    def with_refreshes(
+        self, done: Programming, pulses: npt.NDArray[np.int64], tile_wordlines: int, tile_bitlines: int
+    ) -> Programming:
+        """Add the pulses of refreshes (int64[cell]) to what an update took.
+
+        Every pair has a difference of its own to be programmed, so in a tile one follows another: a write operation
+        each, and as many slots down as pulses.
+        """
+        cells = np.flatnonzero(pulses)
+        if not cells.size:
+            return done
+        row, column = np.divmod(cells, self._shape[1])
+        tile = row // tile_wordlines * -(-self._shape[1] // tile_bitlines) + column // tile_bitlines
+        np.add.at(done.tiles[:, 0], tile, 1)
+        np.add.at(done.tiles[:, 2], tile, pulses[cells])
+        return replace(done, refresh_pulses=int(pulses.sum()))
 
     def of_all(self, pulses_up: int, tile_wordlines: int, tile_bitlines: int, write_columns: int) -> Programming:
         """Count what one pulse for every cell takes on a continuous grid."""

@@ -19,7 +19,7 @@ _F = np.float32
 
 
 #: Numbers by which `request_block` knows a rule.
-BIMU, BAYESBINN = 0, 1
+BIMU, BAYESBINN, NATIVE = 0, 1, 2
 
 
 class Coefficients(NamedTuple):
@@ -28,9 +28,9 @@ class Coefficients(NamedTuple):
     Attributes
     ----------
     rule : int
-        BIMU or BAYESBINN.
+        BIMU, BAYESBINN or NATIVE.
     coefficient : float32[5]
-        The arguments of `bimu_request` or `bayesbinn_request` between `through_weight` and the arrays.
+        The arguments of the rule's function below between `through_weight` and the arrays.
     lam_prior : float32[cell]
         Empty if the rule has none.
     """
@@ -68,13 +68,21 @@ def _bayesbinn(lam, sech2, gradient, through_weight, lr, prior_strength, lam_pri
 
 
 @inline(borrowed=True)
+def _native(gradient, lr, out):
+    for c in range(out.size):
+        out[c] = -lr * gradient[c]
+
+
+@inline(borrowed=True)
 def request_block(rule, coefficient, lam, tanh, sech2, lam_prior, gradient, through_weight, out):
     """Write the change of lam that a rule asks for (`Coefficients`); arrays float32, flat, of the same cells."""
     k = coefficient
     if rule == BIMU:
         _bimu(lam, tanh, sech2, gradient, through_weight, k[0], k[1], k[2], k[3], k[4], out)
-    else:
+    elif rule == BAYESBINN:
         _bayesbinn(lam, sech2, gradient, through_weight, k[0], k[1], lam_prior, out)
+    else:
+        _native(gradient, k[0], out)
 
 
 @jit
@@ -123,3 +131,18 @@ def bayesbinn_request(lam, gradient, through_weight, lr, prior_strength, lam_pri
     tanh, sech2 = np.empty_like(lam), np.empty_like(lam)
     shape_block(lam, tanh, sech2)
     _bayesbinn(lam, sech2, gradient, through_weight, lr, prior_strength, lam_prior, out)
+
+
+@jit
+def native_request(gradient, lr, out):
+    """Write the change of lam that is asked of a device whose own response is the rule: -lr * gradient.
+
+    Parameters
+    ----------
+    gradient : float32[cell]
+    lr : float32
+        lam per unit of gradient.
+    out : float32[cell]
+        *Mutates* `out`.
+    """
+    _native(gradient, lr, out)

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.kernels.rules import BAYESBINN, BIMU, Coefficients, bayesbinn_request, bimu_request, coefficients_of
+from bimu_hw.kernels.rules import (
+    BAYESBINN,
+    BIMU,
+    NATIVE,
+    Coefficients,
+    bayesbinn_request,
+    bimu_request,
+    coefficients_of,
+    native_request,
+)
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -34,6 +43,8 @@ class Bimu:
 
     #: Multiply-accumulates and functions (exponential, division) per synapse and update, for the account.
     operations = (9, 3)
+    #: Whether an update reads the stored lam of every cell.
+    reads_lam = True
     #: Bits per synapse that the rule keeps for itself.
     memory_bits = 0
     #: What the relaxed gradient adds to 1 - w**2.
@@ -85,6 +96,7 @@ class BayesBinn:
     lam_prior: list[FloatArray] = field(default_factory=list, repr=False)
 
     operations = (4, 2)
+    reads_lam = True
     memory_bits = 32
     epsilon = 1e-7
 
@@ -122,6 +134,53 @@ class BayesBinn:
         self.lam_prior = [np.array(state[str(layer)], np.float32) for layer in range(len(state))]
 
 
-Rule = Bimu | BayesBinn
+@dataclass(frozen=True)
+class Native:
+    """No rule but the device: pulses from the gradient alone.
 
-RULES: dict[str, Any] = {"bimu": Bimu, "bayesbinn": BayesBinn}
+    The change asked for is -lr times the mean over samples of dl/dw, the derivative with respect to the sampled weight.
+    The factor sech**2 lam that would make it a derivative with respect to lam is left out on purpose: it takes reading
+    lam, and here the state of the device sets the size of the step. What a confident synapse does to a pulse is then
+    the device's doing (its soft bounds), and forgetting its relaxation.
+
+    Attributes
+    ----------
+    lr : float
+        lam per unit of gradient, at the response that the level grid assumes of a pulse.
+    """
+
+    lr: float
+
+    operations = (1, 0)
+    reads_lam = False
+    memory_bits = 0
+    epsilon = 0.0
+
+    @cached_property
+    def _numbers(self) -> Coefficients:
+        return coefficients_of(NATIVE, self.lr)
+
+    def coefficients(self, layer: int, n_cells: int) -> Coefficients:
+        """Return the rule in numbers, for updates in one pass."""
+        return self._numbers
+
+    def request(
+        self, layer: int, part: slice, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray
+    ) -> None:
+        """Write the asked change of lam for a part of a layer's cells (all arrays flat float32[cell])."""
+        native_request(gradient[part], np.float32(self.lr), out[part])
+
+    def end_task(self, lams: list[FloatArray]) -> None:
+        """Do nothing: a device is told of no task boundary."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep of the rule: nothing."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state from `state`."""
+
+
+Rule = Bimu | BayesBinn | Native
+
+RULES: dict[str, Any] = {"bimu": Bimu, "bayesbinn": BayesBinn, "native": Native}

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from bimu_hw.cards import Card, neutral_values
-from bimu_hw.devices import DeviceModel
+from bimu_hw.devices import DeviceModel, time_matters
 from bimu_hw.errors import ScenarioError, did_you_mean
 from bimu_hw.learning.data import DATASET_NAMES
 from bimu_hw.learning.policies import POLICY_PARAMETERS
+from bimu_hw.nonidealities import Nonidealities
 from bimu_hw.presets import PRESETS, RULE_PARAMETERS
 from bimu_hw.scenario.cards import LoadedCards
 from bimu_hw.scenario.reading import Dotted, Source, example_of
@@ -170,8 +171,12 @@ def check_and_fill(file: ScenarioFile, cards: LoadedCards, folder: Path, source:
     n_levels = int(cards.storage.params["n_levels"].value)
     # The gradient first: who asks for the wrong one would else be told to remove what the right one needs.
     _raise_first(
-        [*_gradient_problems(file, cards), *_without_effect(file, n_levels, source), *_preset_problems(file)], source
-    )
+        [
+            *_native_problems(file), *_gradient_problems(file, cards), *_without_effect(file, n_levels, source),
+            *_preset_problems(file),
+        ],
+        source,
+    )  # fmt: skip
     filled = _fill(file, cards, n_levels)
     _raise_first([*_missing(filled, n_levels), *_contradictions(filled, cards, folder)], source)
     return filled
@@ -194,6 +199,30 @@ def _without_effect(file: ScenarioFile, n_levels: int, source: Source) -> Iterat
             yield key, f"has no effect, because {reason}; remove it{how}."
 
 
+def _native_problems(file: ScenarioFile) -> Iterator[Problem]:
+    """Yield what does not go with a device that is its own learning rule."""
+    rule, programming = file.learning.rule, file.device.programming
+    if programming == "native" and rule != "native":
+        yield "device.programming", (
+            f"got \"native\" with learning.rule = \"{rule}\", whose request it would not send: the device itself is "
+            "the rule; write learning.rule = \"native\", or another programming."
+        )
+    elif rule == "native" and programming != "native":
+        yield "learning.rule", (
+            f"got \"native\" with device.programming = \"{programming}\"; the rule of a device's own response sends "
+            "its pulses by device.programming = \"native\"; write that, or another rule."
+        )
+    elif rule == "native" and file.learning.gradient == "relaxed":
+        yield "learning.gradient", (
+            "got \"relaxed\", whose weights contain the lam that learning.rule = \"native\" does not read; write "
+            "gradient = \"hard\"."
+        )
+    elif rule == "native" and "controller_noise" in file.device.storage_params:
+        yield "device.storage_params.controller_noise", (
+            "has no effect, because learning.rule = \"native\" does not read lam; remove it."
+        )
+
+
 def _gradient_problems(file: ScenarioFile, cards: LoadedCards) -> Iterator[Problem]:
     faults = list(_not_ideal(file, cards)) if file.learning.gradient == "relaxed" else []
     if faults:
@@ -211,7 +240,8 @@ def _preset_problems(file: ScenarioFile) -> Iterator[Problem]:
         yield "learning.preset", f"got {name!r}. {did_you_mean(name, PRESETS)}"
     elif PRESETS[name].rule != rule:
         fitting = ", ".join(sorted(n for n, preset in PRESETS.items() if preset.rule == rule))
-        yield "learning.preset", f"{name!r} belongs to rule {PRESETS[name].rule!r}; for {rule!r} there are: {fitting}."
+        there = f"there are: {fitting}" if fitting else "there are none; remove it"
+        yield "learning.preset", f"{name!r} belongs to rule {PRESETS[name].rule!r}; for {rule!r} {there}."
 
 
 def _fill(file: ScenarioFile, cards: LoadedCards, n_levels: int) -> ScenarioFile:
@@ -282,6 +312,7 @@ def _contradictions(file: ScenarioFile, cards: LoadedCards, folder: Path) -> Ite
             "circuit; write another encoding, or ir_drop = \"none\"."
         )
     yield from _idle_facts(file)
+    yield from _ageing_problems(file, cards)
     for key, value in (
         ("crossbar.columns_per_adc", crossbar.columns_per_adc),
         ("accelerator.write_columns", accelerator.write_columns),
@@ -308,6 +339,28 @@ def _idle_facts(file: ScenarioFile) -> Iterator[Problem]:
         for name in names:
             if name in file.components.params and not applies(file.crossbar):
                 yield f"components.params.{name}", f"has no effect, because {reason}; remove it."
+
+
+def _ageing_problems(file: ScenarioFile, cards: LoadedCards) -> Iterator[Problem]:
+    """Yield what is wrong with pauses: none comes after the last task, and some device must feel them."""
+    for n, pause in enumerate(file.ageing):
+        if pause.after_task != "every" and pause.after_task > file.stream.tasks:
+            yield f"ageing.{n}.after_task", (
+                f"got {pause.after_task} for {file.stream.tasks} tasks; allowed are 1 to the number of tasks, or "
+                "\"every\"."
+            )
+    if file.ageing and not any(_evolve(cards)):
+        yield "ageing", (
+            f"has no effect, because with these values neither {file.device.storage!r} nor {file.device.sampler!r} "
+            "changes with time; remove it, or let the store relax, hop, drift or fluctuate."
+        )
+
+
+def _evolve(cards: LoadedCards) -> Iterator[bool]:
+    """Yield for every mechanism whether time changes a device of the scenario."""
+    for model, card in ((cards.storage_model, cards.storage), (cards.sampler_model, cards.sampler)):
+        yield time_matters(model, model.params(*(card.params[s.name].value for s in model.specs)))
+    yield Nonidealities(**{name: fact.value for name, fact in cards.storage.nonidealities.items()}).noisy
 
 
 def _not_ideal(file: ScenarioFile, cards: LoadedCards) -> Iterator[str]:

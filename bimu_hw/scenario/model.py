@@ -105,6 +105,8 @@ class Scenario(ScenarioFile):
         # How often a run is saved has no effect on it.
         del content["record"]["checkpoint_interval"]
         del content["device"]["storage_params"], content["device"]["sampler_params"], content["components"]["params"]
+        if not self.ageing:
+            del content["ageing"]
         for table, key in idle_keys(self, self.n_levels):
             content[table].pop(key, None)
         if self.device.conductance_map is None:

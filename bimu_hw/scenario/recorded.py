@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -236,8 +236,14 @@ def _build(content: Mapping[str, Any], cards: LoadedCards, folder: Path, name: s
 
 
 def _as_written(table: str, value: Any) -> Any:
-    """Return a table of the record as a scenario file has it: no null, and quantities as texts with their units."""
+    """Return a table of the record, or a list of tables, as a scenario file has it: no null, quantities as texts."""
     kind = getattr(ScenarioFile.model_fields.get(table), "annotation", None)
+    if isinstance(value, list) and get_args(kind):
+        return [_table_as_written(get_args(kind)[0], row) for row in value]
+    return _table_as_written(kind, value)
+
+
+def _table_as_written(kind: Any, value: Any) -> Any:
     if not (isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, Table)):
         return value
     schemas = kind.model_json_schema().get("properties", {})

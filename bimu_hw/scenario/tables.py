@@ -19,6 +19,8 @@ from bimu_hw.units import parse_quantity
 
 #: The clock's tick, in seconds: what is shorter cannot be simulated.
 _TICK = 1e-12
+#: A Julian year, in seconds.
+_YEAR = 365.25 * 86400
 
 
 def _quantity(unit: str, example: str, check: Callable[[float], str | None]) -> tuple[BeforeValidator, WithJsonSchema]:
@@ -55,6 +57,20 @@ def _check_temperature(kelvin: float) -> str | None:
     return None if 4 <= kelvin <= 500 else "allowed are temperatures from 4 K to 500 K"
 
 
+def _check_ageing_duration(seconds: float) -> str | None:
+    return None if 1e-6 <= seconds <= 20 * _YEAR else "allowed are durations from 1 us to 20 years"
+
+
+def _check_ageing_temperature(kelvin: float) -> str | None:
+    return None if 4 <= kelvin <= 700 else "allowed are temperatures from 4 K to 700 K"
+
+
+def _check_after_task(given: object) -> object:
+    if given == "every" or (isinstance(given, int) and not isinstance(given, bool) and given >= 1):
+        return given
+    raise ValueError(f"got {given!r}; allowed are \"every\" or an integer from 1, the number of a task.")
+
+
 def _check_snapshots(given: object) -> object:
     if given == "task" or (isinstance(given, int) and not isinstance(given, bool) and given >= 0):
         return given
@@ -88,6 +104,13 @@ Snapshots = Annotated[
     BeforeValidator(_check_snapshots),
     WithJsonSchema({"anyOf": [{"const": "task"}, {"type": "integer", "minimum": 0}]}),
 ]
+AfterTask = Annotated[
+    int | Literal["every"],
+    BeforeValidator(_check_after_task),
+    WithJsonSchema({"anyOf": [{"const": "every"}, {"type": "integer", "minimum": 1}]}),
+]
+AgeingDuration = Annotated[float, *_quantity("s", "10 h", _check_ageing_duration)]
+AgeingTemperature = Annotated[float, *_quantity("K", "398 K", _check_ageing_temperature)]
 ConverterRange = Annotated[
     float | Literal["full_scale", "calibrated"],
     BeforeValidator(_check_range),
@@ -158,14 +181,14 @@ class Network(Table):
 class Learning(Table):
     """The learning rule."""
 
-    rule: Literal["bimu", "bayesbinn"]
-    """Learning rule."""
+    rule: Literal["bimu", "bayesbinn", "native"]
+    """Learning rule; "native": none but the device's own response to pulses (device.programming = "native")."""
     gradient: Literal["relaxed", "hard"]
     """Gradient through relaxed weights (ideal hardware only) or through the sampled binary ones."""
     preset: str | None = None
     """Name of a published set of hyperparameters; keys given here override it."""
     lr: Positive | None = None
-    """Learning rate, eta (both rules)."""
+    """Learning rate, eta (all rules)."""
     lr_max: Positive | None = None
     """Largest step size, eta_max (bimu)."""
     likelihood_multiplier: Positive | None = None
@@ -206,8 +229,8 @@ class Device(Table):
     """Sampling card: a name from `bimu-hw devices list`, or the path of a .toml file."""
     holds: Literal["read", "query", "until_rewritten"] = _FILLED_LATER
     """How long a drawn weight stays; omitted: what the sampling element does by itself."""
-    programming: Literal["deterministic", "stochastic", "residue"]
-    """How a requested change becomes whole pulses."""
+    programming: Literal["deterministic", "stochastic", "residue", "native"]
+    """How a requested change becomes whole pulses; "native": at random from the gradient alone, lam unread."""
     residue_bits: Annotated[int, Field(ge=0, le=32)] = Field(_FILLED_LATER, examples=[12])
     """Width of the digital residue of each cell; 0 for an unlimited float (residue, storage of finite levels)."""
     lam_max: Positive = Field(_FILLED_LATER, examples=[4.0])
@@ -277,6 +300,17 @@ class Accelerator(Table):
     """Columns of a row that are programmed at once."""
     power_gating: bool = False
     """Whether sampling elements are biased during inference only, rather than always."""
+
+
+class Ageing(Table):
+    """A pause or a bake between two tasks: the devices age, simulated time stands still, and it costs no energy."""
+
+    after_task: AfterTask = Field(examples=[1])
+    """After which task, the first being 1, or "every"; before that task's accuracy is measured."""
+    duration: AgeingDuration
+    """How long: 1 us to 20 years."""
+    temperature: AgeingTemperature
+    """Temperature meanwhile."""
 
 
 class Evaluation(Table):
@@ -360,6 +394,8 @@ class ScenarioFile(Table):
     """Circuits around the arrays."""
     accelerator: Accelerator
     """Arrivals, queue and programming."""
+    ageing: Annotated[tuple[Ageing, ...], Field(strict=False)] = ()
+    """Pauses and bakes of the chip, in this order where several follow one task."""
     evaluation: Evaluation = Evaluation()
     """Accuracy on the test set."""
     record: Record = Record()
