@@ -1,7 +1,7 @@
 """What wire resistance costs in accuracy and in energy, over tile size and resistance: one table, one figure.
 
     bimu-hw run mnist_ideal --out runs/mnist_ideal    # the trained weights, once: a minute or two
-    python benchmarks/ir_drop_study.py                # half an hour on one core; where it was stopped it goes on
+    python benchmarks/ir_drop_study.py                # some half an hour of one core; goes on where it was stopped
 
 Every cell of the table is a run of ``mnist_ir_drop`` (inference with trained weights and held samples), of
 ``digits_ir_drop`` (learning in the loop), or of the latter with another likelihood multiplier; it is kept as a JSON
@@ -222,8 +222,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
                  compensated=compensated)  # fmt: skip
         finish(f, MULTIPLIERS, xlabel="likelihood multiplier L", ylabel="accuracy (%)",
                title="(f) digits, while learning; tiles of 64")  # fmt: skip
-        names = {None: "no resistance", 0.0: "0 Ω, terminals 50 Ω"}
-        lines = [Line2D([], [], color=c, marker="o", ms=3, label=names.get(o, f"{o:g} Ω")) for o, c in colours.items()]
+        names = dict(zip(colours, ("no resistance", "0 Ω, terminals 50 Ω", *(f"{o:g} Ω" for o in OHMS)), strict=True))
+        lines = [Line2D([], [], color=colours[o], marker="o", ms=3, label=name) for o, name in names.items()]
         lines.append(Line2D([], [], color="0.3", ls="--", marker="o", ms=3, mfc="white", label="column gain"))
         figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), fontsize=8)
         figure.savefig(path, format="png", metadata={"Software": "bimu-hw"})
