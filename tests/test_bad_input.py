@@ -156,7 +156,7 @@ FILE_CASES = [
      "learning.gradient: got \"relaxed\", which belongs to ideal hardware: binary in-memory cells can only do the "
      "hard gradient, and here device.storage is 'dw_notched' (spintronic) and device.sampler is 'smtj_50ns' "
      "(spintronic) and crossbar.inputs is 'bit_serial', not 'analog' and crossbar.adc_bits is 6, not 0; "
-     "write gradient = \"hard\". (2 more faults in this scenario.)"),
+     "write gradient = \"hard\". (1 more fault in this scenario.)"),
     ("columns_per_adc = 8", "columns_per_adc = 33",
      "crossbar.columns_per_adc: got 33, but a tile has 32 bit lines; allowed is up to that many."),
     ('holds = "query"', 'holds = "read"',
