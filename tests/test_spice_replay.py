@@ -131,7 +131,7 @@ def plain(tmp_path_factory):
         (Selection(sample=3), None, "sample: got 3; allowed are 0 to 2"),
         (Selection(query=50), 6, "plane: got 6; allowed are 0 to 5"),
         (Selection(query=50), -1, "plane: got -1; allowed are 0 to 5"),
-        (Selection(layer=1, query=1, backward=True), 9, "plane: got 9; allowed are 0 to 8"),
+        (Selection(layer=1, query=0, backward=True), 9, "plane: got 9; allowed are 0 to 8"),
         (Selection(backward=True), None, "layer 0 is not read backwards"),
     ],
 )
