@@ -302,7 +302,11 @@ def ideal_trace(*setting):
 @pytest.mark.parametrize("storage", [name for name in STORAGES if name != "ideal_storage"])
 def test_a_neutral_storage_element_gives_the_ideal_bits(storage, n_levels, policy):
     setting = n_levels, policy, "query"
-    assert neutral_trace(storage, "ideal_sampler", *setting) == ideal_trace(*setting)
+    trace, ideal = neutral_trace(storage, "ideal_sampler", *setting), ideal_trace(*setting)
+    if get_model(storage).refreshes:
+        # A pair of one-way devices writes more often, however ideal: what it takes differs, what is learned does not.
+        trace, ideal = ([item for item in t if not isinstance(item, tuple)] for t in (trace, ideal))
+    assert trace == ideal
 
 
 @pytest.mark.parametrize("n_levels", [0, 33])
