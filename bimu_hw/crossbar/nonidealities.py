@@ -55,7 +55,7 @@ class LayerNonidealities:
         # Relaxing components of equal variance, a decade apart, add up to 1/f noise with that variance per decade.
         self._sigma = np.float32(values.flicker_noise)
         disturbs = values.read_disturb > 0.0 or values.half_select_disturb > 0.0
-        self._cells = np.zeros(n_cells if disturbs or self.limit.size else 0, np.int32)
+        self._cells = np.zeros(self.limit.size, np.int32)
         self._counts = np.zeros(self._cells.size, np.float32)
         self._trials = np.zeros(n_cells if disturbs else 0, np.int32)
         if n_traps:

@@ -19,9 +19,6 @@ _I = np.int32
 _U32 = np.uint32
 _U64 = np.uint64
 
-#: Code of a worn-out cell in the state variable ``fault``.
-WORN_OUT = 4
-
 
 @jit
 def draw_traps(key, fraction, amplitude, sigma, occupied_share, trap, shift):
