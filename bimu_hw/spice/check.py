@@ -52,7 +52,7 @@ def wires_of(scenario: Scenario, *, from_card: bool = False) -> Wires:
     CircuitError
         If the component card states none.
     """
-    if getattr(scenario.crossbar, "ir_drop", "none") == "none" and not from_card:
+    if scenario.crossbar.ir_drop == "none" and not from_card:
         return Wires()
     costs = scenario.component_card.costs
     missing = [name for name in _RESISTANCES if name not in costs]
