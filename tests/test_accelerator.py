@@ -178,14 +178,76 @@ def test_random_labels_do_not_depend_on_time():
     assert 28 < len(asked) < 92
 
 
+@pytest.mark.parametrize("gradient", ["hard", "relaxed"])
+@pytest.mark.parametrize("arrivals", [Arrivals("back_to_back"), Arrivals("poisson", 1e5, seed=3)])
+def test_given_labels_teach_the_same_without_a_query(gradient, arrivals):
+    always, asked = build(gradient=gradient, arrivals=arrivals)
+    given, watcher = build(gradient=gradient, arrivals=arrivals, policy=("given", {}))
+    assert same_lam(given.chip, always.chip)
+    assert watcher.late == [row.example for row in watcher.rows] == list(range(200))
+    assert (given.requested, given.learned, always.requested) == (0, always.learned, 200)
+    assert not any(row.asked for row in watcher.rows)
+    assert all(row.label_tick == row.arrival_tick for row in watcher.rows)
+    assert {row.finish_tick - row.start_tick for row in watcher.rows} == {given.plan.inference_ticks}
+    counts = given.ledger.counts
+    assert not counts[[phase_index("inference"), phase_index("label")]].any()
+    # One forward pass in all, where a query before a relaxed update makes two and a hard update uses the query's.
+    update = always.ledger.counts.copy()
+    if gradient == "hard":
+        update[phase_index("backward")] += update[phase_index("inference")]
+        assert [row.prediction for row in watcher.rows] == [row.prediction for row in asked.rows]
+        assert [row.epistemic for row in watcher.rows] == [row.epistemic for row in asked.rows]
+    update[[phase_index(phase) for phase in ("inference", "label", "idle")]] = 0
+    counts[phase_index("idle")] = 0
+    np.testing.assert_array_equal(counts, update)
+
+
+def test_with_given_labels_the_prediction_is_that_of_learning_before_its_update():
+    _, watcher = build(60, gradient="relaxed", policy=("given", {}))
+    chip, stream = make_chip((N_IN, 9, N_OUT), N_SAMPLE), Stream(0)
+    for row in watcher.rows:
+        encoded, label, *_ = stream.example(row.example)
+        chip.learn(encoded, label, row.example, 0.0, RULE, "relaxed")
+        z = chip.logits.astype(np.float64)
+        score = (z - np.log(np.exp(z).sum(axis=1, keepdims=True))).mean(axis=0)
+        assert row.prediction == score.argmax()
+        assert row.predictive == pytest.approx(uncertainty(z[None]).predictive[0], rel=1e-6)
+    # Untaught it would have guessed otherwise: what is compared depends on the updates before.
+    assert not same_lam(chip, make_chip((N_IN, 9, N_OUT), N_SAMPLE))
+
+
+@pytest.mark.parametrize("columns", ["differential", "reference", "xnor"])
+def test_a_relaxed_pass_costs_what_binary_weights_of_its_mean_cost_on_average(columns):
+    n = 400
+    synapses = synapse_spec(sampler=make_card("ideal_sampler", g_on=7.0, g_off=1.0), columns=columns)
+    chip = make_chip((N_IN, 9, N_OUT), N_SAMPLE, synapses=synapses, arrays=ideal_arrays(columns=columns))
+    encoded = Stream(0).example(0)[0]
+    binary = []
+    for event in range(n):
+        chip.infer(encoded, event, 0.0)
+        binary.append(chip.forward_reads().conductance[0])
+    chip.learn(encoded, 0, 0, 0.0, Bimu(0.0, 1.0, 1.0, 0.0, 1.0), "relaxed")
+    expected = chip.forward_reads().conductance[0]
+    # Five standard errors of the mean: false alarm below 1e-6.
+    assert abs(np.mean(binary) - expected) <= 5 * np.std(binary) / np.sqrt(n) + 1e-9 * expected
+
+
 @pytest.mark.parametrize("gating", [False, True])
 @pytest.mark.parametrize("latency", [0, 5_000_000])
 @pytest.mark.parametrize("policy", ["deterministic", "residue"])
 def test_energy_adds_up(gating, latency, policy):
+    adds_up(gating, latency, policy, ("random", {"rate": 0.5}))
+
+
+def test_energy_adds_up_with_given_labels():
+    adds_up(False, 0, "residue", ("given", {}))
+
+
+def adds_up(gating, latency, policy, labels):
     storage = make_card("ideal_storage", n_levels=16, read_time=1e-9)
     accelerator, watcher = build(
         100, arrivals=Arrivals("periodic", 1e5), latency=latency, gating=gating, policy_of_device=policy,
-        policy=("random", {"rate": 0.5}), storage=storage,
+        policy=labels, storage=storage,
     )  # fmt: skip
     energy = accelerator.ledger.energy(accelerator.costs)
     total = energy.sum()

@@ -26,6 +26,7 @@ def asks(policy, evidence=EVIDENCE, seen=0, requested=0, uniform=0.5):
 def test_always_and_never():
     assert asks(make("always")) is True
     assert asks(make("never")) is False
+    assert asks(make("given")) is False
 
 
 @pytest.mark.parametrize(("uniform", "expected"), [(0.2499, True), (0.25, False), (0.9, False)])

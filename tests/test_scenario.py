@@ -304,7 +304,7 @@ WITHOUT_EFFECT = {
     "labels.gamma": (["labels.policy=always", "labels.budget="], "0.5"),
     "labels.rate": ([], "0.5"),
     "labels.threshold": ([], "0.5"),
-    "labels.latency": (["labels.policy=never", "labels.budget=", "labels.gamma="], "1 ms"),
+    "labels.latency": (["labels.policy=given", "labels.budget=", "labels.gamma="], "1 ms"),
     "learning.prior_strength": ([], "1e-5"),
     "learning.lr": None,  # all rules use it
     **{

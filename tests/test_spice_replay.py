@@ -168,6 +168,12 @@ def test_relaxed_weights_are_read_from_no_array_backwards(tmp_path):
     with pytest.raises(RunError, match="relaxed gradient, which reads no array backwards"):
         capture_read(tmp_path, Selection(1, 0, backward=True))
     assert capture_read(tmp_path, Selection(1, 20)).planes.shape == (1, 20)
+    given = ("labels.policy=given", "labels.budget=", "labels.gamma=", "labels.latency=")
+    record(tmp_path / "given", *ideal, *given)
+    with pytest.raises(RunError, match="relaxed gradient and given labels, so no binary weights were read"):
+        capture_read(tmp_path / "given", Selection(1, 20))
+    record(tmp_path / "hard", *given)
+    assert capture_read(tmp_path / "hard", Selection(1, 20, backward=True)).planes.shape[-1] == 10
 
 
 @pytest.mark.parametrize("name", ["prediction", "epistemic", "start_tick", "asked", "pulses"])

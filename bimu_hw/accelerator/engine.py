@@ -2,10 +2,11 @@
 
 The controller serves one job at a time, updates before queries. A query's inference is computed at the moment its
 service starts, an update at the moment its own starts, so every computation sees the lam of that moment; the stages
-that follow only take time. The one call that changes lam is in `Accelerator._learn`.
+that follow only take time. The one call that changes lam is in `Accelerator._update`.
 
 When the label is there at once, the update follows in the same service and uses the samples that the cells still
-hold; a later label means a new forward pass, on the lam of that moment with that query's noise.
+hold; a later label means a new forward pass, on the lam of that moment with that query's noise. A label that came
+with its input means one forward pass, that of learning, which also predicts.
 
 A SimPy process cannot be saved, but between two jobs of the controller nothing is under way except waiting, for the
 next arrival and for labels. `Accelerator.state` writes down what is awaited and when it is due, and `restore` waits for
@@ -32,7 +33,7 @@ from bimu_hw.crossbar.chip import Chip, Encoded, LearningRule
 from bimu_hw.crossbar.readout import Reads
 from bimu_hw.errors import ScheduleError
 from bimu_hw.kernels.network import query_uncertainty
-from bimu_hw.learning.policies import Evidence, LabelPolicy
+from bimu_hw.learning.policies import Evidence, Given, LabelPolicy
 from bimu_hw.ledger import CostTable, Ledger, price
 from bimu_hw.operations import OPERATIONS, operation_index, phase_index
 from bimu_hw.random import Purpose, stream_key
@@ -332,15 +333,16 @@ class Accelerator:
             self._age(self._task, index)
         self.observer.before_query(index, start)
         row = QueryRow(index, task, label, answer, arrival, start)
-        logits = self.chip.infer(encoded, index, to_seconds(start))
-        aleatoric, epistemic, predictive, disagreement, row.prediction = query_uncertainty(logits)
-        row.aleatoric, row.epistemic, row.predictive, row.disagreement = aleatoric, epistemic, predictive, disagreement
+        self.seen += 1
+        if isinstance(self.policy, Given):
+            yield from self._learn_given(row, encoded)
+            return
+        self.chip.infer(encoded, index, to_seconds(start))
+        evidence = self._predict(row)
         self._account_forward("inference", row)
         row.asked = self.policy.asks(
-            Evidence(epistemic, aleatoric, predictive, disagreement, self.chip.n_sample),
-            examples_seen=self.seen, labels_requested=self.requested, uniform=self._uniform(index),
-        )  # fmt: skip
-        self.seen += 1
+            evidence, examples_seen=self.seen - 1, labels_requested=self.requested, uniform=self._uniform(index)
+        )
         yield from self._work(self.plan.inference_block)
         row.finish_tick = int(self._env.now)
         if row.asked:
@@ -364,11 +366,39 @@ class Accelerator:
             if pause.after_task in (None, number):
                 self.chip.age(index, to_seconds(self.duration_ticks), pause.duration, pause.temperature)
 
+    def _predict(self, row: QueryRow) -> Evidence:
+        """Note what the last forward pass predicts, and how sure it is."""
+        aleatoric, epistemic, predictive, disagreement, row.prediction = query_uncertainty(self.chip.logits)
+        row.aleatoric, row.epistemic, row.predictive, row.disagreement = aleatoric, epistemic, predictive, disagreement
+        return Evidence(epistemic, aleatoric, predictive, disagreement, self.chip.n_sample)
+
     def _learn(self, row: QueryRow, encoded: Encoded, held: bool) -> Generator[simpy.Event, Any, None]:
-        """Learn one labelled query: the only place where lam changes."""
+        """Learn one labelled query."""
         row.energy = np.zeros_like(row.energy)
         if not held:
             self._keep("read", row)
+        yield from self._work(*self._update(row, encoded, held))
+        self.observer.learned(row)
+
+    def _learn_given(self, row: QueryRow, encoded: Encoded) -> Generator[simpy.Event, Any, None]:
+        """Learn a query that came with its label: its prediction is that of the forward pass of learning."""
+        row.label_tick = row.arrival_tick
+        forward, *rest = self._update(row, encoded, held=False)
+        self._predict(row)
+        yield from self._work(forward)
+        row.finish_tick = int(self._env.now)
+        # All of the energy is the update's.
+        energy, row.energy = row.energy, np.zeros_like(row.energy)
+        self.observer.answered(row)
+        yield from self._work(*rest)
+        row.energy = energy
+        self.observer.learned(row)
+
+    def _update(self, row: QueryRow, encoded: Encoded, held: bool) -> tuple[Block, ...]:
+        """Learn from one label, the only place where lam changes, and return the work that takes, forward pass first.
+
+        There is none if the cells still hold the samples of the query.
+        """
         now = to_seconds(int(self._env.now))
         result = self.chip.learn(
             encoded, row.answer, row.example, now, self.rule, self.spec.gradient, held=held
@@ -387,8 +417,7 @@ class Accelerator:
         row.pulses = sum(p.pulses_up + p.pulses_down for p in result.programming)
         self.learned += result.changed
         blocks = (self.plan.update_block, Block.of(stages))
-        yield from self._work(*((self.plan.inference_block, *blocks) if forward else blocks))
-        self.observer.learned(row)
+        return (self.plan.inference_block, *blocks) if forward else blocks
 
     def _account(
         self, phase: str, row: QueryRow, counts: npt.NDArray[np.int64], energy: npt.NDArray[np.float64]

@@ -127,6 +127,9 @@ class _Layer:
         self.backward_planes = np.zeros((s, 1, n_out), np.float32)
         self.backward_weights = self.weights
 
+        # Whether the last forward pass went through binary weights, those in `weights`; a relaxed one has none.
+        self.binary = False
+
     @property
     def per_look(self) -> bool:
         return self.synapses.spec.holds == "read"
@@ -262,6 +265,7 @@ class Chip:
         last = len(self._layers) - 1
         for k, layer in enumerate(self._layers):
             layer.planes, layer.plane_weight, layer.x, layer.slots = planes, plane_weight, x, slots
+            layer.binary = True
             if fresh:
                 layer.draw(event, now, planes.shape[1], probe=probe)
             if layer.forward.plain and layer.weights.shape[0] == self.n_sample and plane_weight.tolist() == [1.0]:
@@ -275,6 +279,11 @@ class Chip:
                 x = layer.h
                 planes, plane_weight = hidden_planes(x, self._signed_hidden, self.arrays.both_polarities)
                 slots = None
+        return self.logits
+
+    @property
+    def logits(self) -> FloatArray:
+        """The logits of the last forward pass, be it of `infer` or of `learn`: float32[sample, class], a view."""
         return self._layers[-1].normal
 
     def learn(
@@ -351,7 +360,7 @@ class Chip:
     def _relaxed_pass(self, x: FloatArray, event: int) -> None:
         last = len(self._layers) - 1
         for k, layer in enumerate(self._layers):
-            layer.x = x
+            layer.x, layer.binary = x, False
             layer.planes, layer.plane_weight = x[:, None, :], _ONE_PLANE
             key = event_key(self._relaxed_keys[k], event)
             activation = self.activation if k < last else -1
@@ -370,7 +379,12 @@ class Chip:
 
     def forward_reads(self) -> Reads:
         """Return what the last forward pass drove."""
-        return _reads([layer.forward.driven(layer.planes, layer.weights, layer.slots) for layer in self._layers])
+        return _reads(
+            [
+                layer.forward.driven(layer.planes, layer.weights if layer.binary else None, layer.slots)
+                for layer in self._layers
+            ]
+        )
 
     def backward_reads(self) -> Reads:
         """Return what the backward reads of the last `learn` drove; the first layer is not read backwards."""

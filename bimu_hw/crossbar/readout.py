@@ -251,7 +251,7 @@ class Readout:
         return np.maximum(largest * 2.0 ** (1 - self._arrays.partial_sum_bits), EXACT_STEP).astype(np.float32)
 
     def driven(
-        self, planes: FloatArray, weights: Weights, slots: tuple[int, ...] | None = None
+        self, planes: FloatArray, weights: Weights | None, slots: tuple[int, ...] | None = None
     ) -> tuple[int, float]:
         """Return what a read drives: lines charged, and the sum of v**2 G over driven cells in siemens.
 
@@ -260,7 +260,8 @@ class Readout:
         Parameters
         ----------
         planes, weights
-            As in `read`, and of the last one.
+            As in `read`, and of the last one. None: a pass through relaxed weights, which binary cells of their
+            mean would carry on average.
         slots : tuple of int, optional
             For pulses: how long each plane lasts, in integration times of the array. A line is on for a part of them.
         """
@@ -279,9 +280,19 @@ class Readout:
             # A pair carries g_on + g_off whatever its weight.
             return lines * crossed, square * width * (self._g_on + self._g_off)
         middle, half = (self._g_on + self._g_off) / 2.0, (self._g_on - self._g_off) / 2.0
-        signs = driven_weight(planes, weights, self._n_sample, self._transposed, xnor)
+        if weights is None:
+            signs = self._mean_driven_weight(planes, xnor)
+        else:
+            signs = driven_weight(planes, weights, self._n_sample, self._transposed, xnor)
         # The reference column of each tile carries the mean of the two states.
         return lines * crossed, square * (width + (0 if xnor else crossed)) * middle + signs * half
+
+    def _mean_driven_weight(self, planes: FloatArray, complementary: bool) -> float:
+        """Return the mean of `driven_weight` over binary weights of a forward read."""
+        v = planes.astype(np.float64)
+        squares = (v * np.abs(v) if complementary else v * v).sum(axis=(0, 1))
+        times = self._n_sample if planes.shape[0] == 1 else 1
+        return times * float(squares @ self._synapses.mean_weight().sum(axis=1, dtype=np.float64))
 
 
 def build_circuit(synapses: SynapseArray, arrays: ArraySpec) -> TileCircuit | None:

@@ -65,6 +65,19 @@ class Always:
 
 
 @dataclass(frozen=True)
+class Given:
+    """Labels come with the inputs, as in the paper's training protocol: there is nothing left to ask.
+
+    Every example is learned as it arrives. No query is made of it first: the forward pass of learning itself gives the
+    prediction that is recorded.
+    """
+
+    def asks(self, evidence: Evidence, *, examples_seen: int, labels_requested: int, uniform: float) -> bool:
+        """Return False."""
+        return False
+
+
+@dataclass(frozen=True)
 class Never:
     """Ask for no label: inference only."""
 
@@ -191,6 +204,7 @@ _ENTROPIES = ("epistemic", "aleatoric", "predictive")
 
 _MAKERS: dict[str, Callable[..., LabelPolicy]] = {
     "always": Always,
+    "given": Given,
     "never": Never,
     "random": AtRandom,
     **{quantity: partial(UncertaintyThreshold, quantity) for quantity in _ENTROPIES},
@@ -200,6 +214,7 @@ _MAKERS: dict[str, Callable[..., LabelPolicy]] = {
 
 POLICY_PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "always": (),
+    "given": (),
     "never": (),
     "random": ("rate",),
     **{quantity: ("threshold",) for quantity in _ENTROPIES},

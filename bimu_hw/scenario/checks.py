@@ -74,7 +74,8 @@ CONDITIONS = (
         for key in sorted({key for keys in POLICY_KEYS.values() for key in keys.values()})
     ),
     Condition(
-        "labels", "latency", lambda file, n_levels: file.labels.policy != "never", f"{_POLICY} asks for no label",
+        "labels", "latency", lambda file, n_levels: file.labels.policy not in ("given", "never"),
+        f"{_POLICY} asks for no label",
     ),
     *(
         Condition("learning", key, _rule_uses(key), f"{_RULE} does not use it", needed_by=_RULE)

@@ -205,9 +205,9 @@ class Labels(Table):
     """When to ask the oracle for a label, and how long it takes to answer."""
 
     policy: Literal[
-        "always", "never", "random", "epistemic", "aleatoric", "predictive", "variation_ratio", "budgeted"
+        "always", "given", "never", "random", "epistemic", "aleatoric", "predictive", "variation_ratio", "budgeted"
     ]
-    """Label policy."""
+    """Label policy; "given": labels come with the inputs, as in the paper's training protocol."""
     threshold: NonNegative | None = None
     """Least uncertainty that asks: in bits, or a fraction of the samples for variation_ratio."""
     rate: Fraction | None = None

@@ -198,6 +198,10 @@ class _Replay(Run):
             self._check(name, i, n)
         self._check("sample", chosen.sample, self.chip.n_sample)
         if not chosen.backward:
+            if self.scenario.learning.gradient == "relaxed" and self.scenario.labels.policy == "given":
+                raise RunError(
+                    f"{self._file}: learned with the relaxed gradient and given labels, so no binary weights were read."
+                )
             return
         if chosen.layer == 0:
             raise RunError(f"{self._file}: layer 0 is not read backwards: nothing lies before it; choose a later one.")
@@ -229,7 +233,7 @@ class _Replay(Run):
         self._compare_answer(row)
         if not self._selection.backward:
             self._look(row)
-        elif row.number == self._selection.query and not row.asked:
+        elif row.number == self._selection.query and not row.asked and row.label_tick < 0:
             self._refuse_backward()
 
     def learned(self, row: QueryRow) -> None:
