@@ -438,7 +438,7 @@ def test_an_output_that_holds_another_run(desk, capsys):
 # A run that is cut short. In a process of its own, as a user has it.
 
 
-def start(desk: Path, *options: str, before: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+def start(desk: Path, *options: str, before: Callable[[], object] | None = None) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "bimu_hw", "run", "s.toml", "--out", "out", "--quiet", *options]
     return subprocess.Popen(
         command, cwd=desk, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=before
@@ -456,7 +456,8 @@ def test_interrupted_in_mid_run(desk):
     assert run_commands(["run", "s.toml", "--out", "first", "--quiet"]) == 0
     before = contents(desk)
     long = ["--set", "stream.epochs=1000", "--set", "stream.examples=1000000"]
-    with start(desk, *long) as process:
+    # A shell that starts the tests in the background has them ignore interrupts, and children inherit that.
+    with start(desk, *long, before=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
         try:
             deadline = time.monotonic() + 120
             while not (desk / "out" / ".run" / "lock").exists():
