@@ -19,6 +19,7 @@ from bimu_hw import __version__
 from bimu_hw.cli_characterise import characterise_command
 from bimu_hw.cli_devices import fit_command
 from bimu_hw.cli_native import native
+from bimu_hw.cli_reproduce import reproduce
 from bimu_hw.cli_sampler import sampler
 from bimu_hw.cli_spice import spice
 from bimu_hw.errors import BimuError, CardError, ScenarioError, did_you_mean
@@ -206,6 +207,7 @@ def show_device(name: str) -> None:
 
 
 commands.add_command(spice)
+commands.add_command(reproduce)
 devices.add_command(sampler)
 devices.add_command(characterise_command)
 devices.add_command(native)

@@ -46,6 +46,10 @@ class RunError(BimuError, RuntimeError):
     """A run cannot start, go on or be written: the output folder, the disk, a checkpoint."""
 
 
+class BusyError(RunError):
+    """Another process is at work in the folder of a run."""
+
+
 class DamagedError(RunError):
     """A file of an unfinished run is not what was written."""
 

@@ -57,6 +57,10 @@ PRESETS: Mapping[str, Preset] = {
     "bimu_permuted_mnist_1000_tasks_wide": _bimu(
         "Permuted-MNIST, 1000 tasks, [784,2000,10], S = 5", 60.0, 280.7, 6.2, 0.005, 1000.0
     ),
+    "bimu_memory_window_study": _bimu(
+        "Permuted-MNIST, 100 tasks, [784,100,10], S = 5, inputs from 0 to 1 (raw); N is what that study varies",
+        7.5, 64.0, 1.0, 0.005, 700.0,
+    ),
     "bimu_openloris": _bimu("OpenLORIS, one layer [8192,19], S = 10", 48.7, 16.7, 0.53, 0.065, 1600.0),
     "bayesbinn_permuted_mnist_1000_tasks": Preset(
         "bayesbinn", {"lr": 0.77, "prior_strength": 1.25e-5}, "Permuted-MNIST, 1000 tasks, [784,100,10], S = 5, T = 1"

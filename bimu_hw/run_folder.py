@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from bimu_hw.errors import RunError
+from bimu_hw.errors import BusyError, RunError
 from bimu_hw.record import RUN_FILE, write_durably
 from bimu_hw.scenario import Scenario, make_scenario
 
@@ -57,6 +57,14 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether the folder holds a finished run, and no unfinished one."""
         return (self.out / RUN_FILE).is_file() and not self._given.exists() and not self._complete.exists()
+
+    @property
+    def begun_hash(self) -> str:
+        """The hash of the scenario of an unfinished run; empty if there is none that can be read."""
+        try:
+            return str(json.loads(self._given.read_text(encoding="utf-8"))["hash"])
+        except (OSError, ValueError, KeyError):
+            return ""
 
     @contextmanager
     def begin(self, scenario: Scenario, overwrite: bool) -> Iterator[None]:
@@ -183,7 +191,7 @@ class RunFolder:
 
     def _lock(self) -> IO[str]:
         """Return the lock, taken; closing it lets go."""
-        busy = RunError(f"{self.out}: another process runs there; wait for it, or choose another folder.")
+        busy = BusyError(f"{self.out}: another process runs there; wait for it, or choose another folder.")
         path = self.work / "lock"
         try:
             file = open(path, "a", encoding="utf-8")
