@@ -2,8 +2,8 @@
 
 Arrays and controllers report how often each operation was done, as integers; the ledger multiplies by energies at the
 end. Integer sums are exact whatever their order, a run can be priced again with other component energies, and the sum
-over components equals the total by construction. Only energies that depend on the state of the array (V**2 G t of a
-read) are accumulated as joules.
+over components, layers or phases equals the total by construction. Only energies that depend on the state of the array
+(V**2 G t of a read) are accumulated as joules. A query has a `Tally` of its own, priced when all is over.
 
 Time is priced by the same cards but enters earlier: durations shape the schedule (`bimu_hw.accelerator`). The words of
 counting, phases and operations, are in `bimu_hw.operations`.
@@ -12,16 +12,18 @@ counting, phases and operations, are in `bimu_hw.operations`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from bimu_hw.cards import Card
-from bimu_hw.operations import COMPONENTS, OPERATIONS, PHASES, new_counts
+from bimu_hw.operations import CHIP, COMPONENTS, OPERATIONS, PHASES, layer_counts, new_counts, operation_index
 
-#: 1 where an operation belongs to a component, float64[operation, component].
-_BELONGS = np.array([[float(op.component == component) for component in COMPONENTS] for op in OPERATIONS])
+#: Place of each operation's component.
+_COMPONENT = [COMPONENTS.index(op.component) for op in OPERATIONS]
+_DRIVE = operation_index("driver", "drive")
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,57 @@ class CostTable:
         return cls(np.array(joules), np.array(low), np.array(high), kinds, sources)
 
 
+class Entry(NamedTuple):
+    """Operations that are booked together, once or many times.
+
+    Attributes
+    ----------
+    counts : int64[layer, operation]
+        With the entry `bimu_hw.operations.CHIP`.
+    total : int64[operation]
+        Their sum over layers.
+    """
+
+    counts: npt.NDArray[np.int64]
+    total: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, counts: npt.NDArray[np.int64]) -> Entry:
+        """Return an entry of these counts, int64[layer, operation]."""
+        return cls(counts, counts.sum(axis=0))
+
+    @classmethod
+    def single(cls, n_layers: int, component: str, name: str, count: int = 1, layer: int = CHIP) -> Entry:
+        """Return an entry of one operation."""
+        counts = layer_counts(n_layers)
+        counts[layer, operation_index(component, name)] = count
+        return cls.of(counts)
+
+
+@dataclass
+class Tally:
+    """What one query, or a row of queries, has spent: counted now, priced later.
+
+    Attributes
+    ----------
+    counts : int64[operation]
+    array_joules : float
+        State-dependent energy of reads.
+    """
+
+    counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(OPERATIONS), np.int64))
+    array_joules: float = 0.0
+
+
 @dataclass
 class Ledger:
     """The account of one run.
 
     Attributes
     ----------
-    counts : int64[phase, operation]
-        Operations done.
-    array_joules : float64[phase]
+    counts : int64[phase, layer, operation]
+        Operations done; the last layer is what belongs to none.
+    array_joules : float64[phase, layer]
         State-dependent energy of reads, V**2 G t summed over driven cells.
     """
 
@@ -74,12 +118,37 @@ class Ledger:
     array_joules: npt.NDArray[np.float64]
 
     @classmethod
-    def empty(cls) -> Ledger:
+    def empty(cls, n_layers: int) -> Ledger:
         """Return an account with nothing in it."""
-        return cls(new_counts(), np.zeros(len(PHASES)))
+        return cls(new_counts(n_layers), np.zeros((len(PHASES), n_layers + 1)))
+
+    def book(self, phase: int, entry: Entry, tally: Tally) -> None:
+        """Book an entry under a phase, given by its index, and on the tally of the query that caused it."""
+        self.counts[phase] += entry.counts
+        tally.counts += entry.total
+
+    def book_reads(
+        self, phase: int, drives: npt.NDArray[np.int64], joules: npt.NDArray[np.float64], tally: Tally
+    ) -> None:
+        """Book what a pass through the arrays drove.
+
+        Parameters
+        ----------
+        phase : int
+            Its index.
+        drives : int64[layer]
+            Lines charged, without the entry of the chip.
+        joules : float64[layer]
+            Energy dissipated in the arrays.
+        tally : Tally
+        """
+        self.counts[phase, :-1, _DRIVE] += drives
+        self.array_joules[phase, :-1] += joules
+        tally.counts[_DRIVE] += drives.sum()
+        tally.array_joules += float(joules.sum())
 
     def energy(self, costs: CostTable) -> npt.NDArray[np.float64]:
-        """Return energy in joules, float64[phase, component]."""
+        """Return energy in joules, float64[phase, layer, component]."""
         return price(self.counts, self.array_joules, costs.joules)
 
     def assumed_share(self, costs: CostTable, array_kind: str) -> float:
@@ -91,7 +160,7 @@ class Ledger:
         array_kind : str
             Kind of the array's read energy: "assumed" if one of its conductances, voltage or time is.
         """
-        per_operation = self.counts.sum(axis=0) * costs.joules
+        per_operation = self.counts.sum(axis=(0, 1)) * costs.joules
         array = float(self.array_joules.sum())
         total = float(per_operation.sum()) + array
         assumed = float(per_operation[[k == "assumed" for k in costs.kinds]].sum())
@@ -113,8 +182,10 @@ def price(
     Returns
     -------
     float64[..., component]
-        In the order of `COMPONENTS`.
+        In the order of `COMPONENTS`. A row's bits do not depend on the other rows: operations are added one by one.
     """
-    out = (counts * joules) @ _BELONGS
+    out = np.zeros((*counts.shape[:-1], len(COMPONENTS)))
+    for operation, component in enumerate(_COMPONENT):
+        out[..., component] += counts[..., operation] * joules[operation]
     out[..., 0] += array_joules
     return out

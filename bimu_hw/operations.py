@@ -1,7 +1,8 @@
 """The words of counting: what an operation is done for, and which operations there are.
 
-Tiles and controllers report integers in an array ``[phase, operation]``; the ledger (`bimu_hw.ledger`) prices them.
-These lists are the axes of that array, and the only thing about cost that the arrays need to know.
+Tiles and controllers report integers in an array ``[phase, layer, operation]``; the ledger (`bimu_hw.ledger`) prices
+them. These lists are the axes of that array, and the only thing about cost that the arrays need to know. The axis of
+layers has one entry more than the network has layers: the last one, `CHIP`, is what belongs to none.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Operation(NamedTuple):
     seconds: float = 1.0
 
 
-#: Everything the simulator counts, in the order of the arrays' second axis. Append only within a schema version.
+#: Everything the simulator counts, in the order of the arrays' last axis. Append only within a schema version.
 OPERATIONS = (
     Operation("dac", "convert", "input turned into a word-line voltage", "component", "dac_convert_energy"),
     Operation("driver", "drive", "word line (or bit line) charged for one look", "component", "driver_drive_energy"),
@@ -82,6 +83,11 @@ COMPONENTS = ("array", *dict.fromkeys(op.component for op in OPERATIONS))
 _INDEX = {(op.component, op.name): i for i, op in enumerate(OPERATIONS)}
 
 
+def operation_names() -> list[str]:
+    """Return the names of the operations in a record, ``component.name``."""
+    return [f"{op.component}.{op.name}" for op in OPERATIONS]
+
+
 def operation_index(component: str, name: str) -> int:
     """Return the column of an operation in a count array."""
     return _INDEX[component, name]
@@ -92,6 +98,26 @@ def phase_index(phase: str) -> int:
     return PHASES.index(phase)
 
 
-def new_counts() -> npt.NDArray[np.int64]:
-    """Return zeros of shape [phase, operation]."""
-    return np.zeros((len(PHASES), len(OPERATIONS)), np.int64)
+#: Place, on the axis of layers, of what belongs to no layer: label requests, kept inputs, leakage of the periphery.
+CHIP = -1
+
+
+def layer_names(n_layers: int) -> tuple[str, ...]:
+    """Return the names along the axis of layers of a network with so many of them.
+
+    Examples
+    --------
+    >>> layer_names(2)
+    ('layer_0', 'layer_1', 'chip')
+    """
+    return (*(f"layer_{k}" for k in range(n_layers)), "chip")
+
+
+def layer_counts(n_layers: int) -> npt.NDArray[np.int64]:
+    """Return zeros of shape [layer, operation], with the entry `CHIP`."""
+    return np.zeros((n_layers + 1, len(OPERATIONS)), np.int64)
+
+
+def new_counts(n_layers: int) -> npt.NDArray[np.int64]:
+    """Return zeros of shape [phase, layer, operation], with the entry `CHIP`."""
+    return np.zeros((len(PHASES), n_layers + 1, len(OPERATIONS)), np.int64)

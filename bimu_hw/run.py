@@ -43,7 +43,6 @@ from bimu_hw.learning.data import load_dataset
 from bimu_hw.learning.rules import RULES
 from bimu_hw.learning.streams import TaskStream
 from bimu_hw.ledger import CostTable
-from bimu_hw.operations import COMPONENTS
 from bimu_hw.record import RUN_FILE, ResourceUse, RunRecorder, write_run
 from bimu_hw.report.summary import summarise
 from bimu_hw.run_folder import RunFolder
@@ -232,7 +231,7 @@ class Run:
         )
         self.recorder = RunRecorder(
             [synapses.shape for synapses in self.chip.layers], self.chip.layers[0].storage, self.stream.n_tasks,
-            COMPONENTS, s.record.per_query_limit, self.n_examples, s.record.state, folder=folder,
+            s.record.per_query_limit, self.n_examples, s.record.state, folder=folder,
             resumable=folder is not None,
         )  # fmt: skip
         spec = AcceleratorSpec(
@@ -244,7 +243,7 @@ class Run:
             self.stream.n_tasks,
         )  # fmt: skip
         self.accelerator = Accelerator(
-            self.chip, self.plan, self, s.label_policy(), self.rule, spec, self.costs, s.seeds.noise, self
+            self.chip, self.plan, self, s.label_policy(), self.rule, spec, s.seeds.noise, self
         )
         n = self.stream.n_tasks
         self.accuracy = np.full((n, n), np.nan)
@@ -330,12 +329,12 @@ class Run:
         self._latency.add(row.finish_tick - row.arrival_tick)
         row.number = self.recorder.query(
             row.example, row.task, row.arrival_tick, row.start_tick, row.finish_tick, row.prediction, row.label,
-            row.asked, row.disagreement, row.aleatoric, row.epistemic, row.predictive, row.energy,
+            row.asked, row.disagreement, row.aleatoric, row.epistemic, row.predictive, row.spent,
         )  # fmt: skip
 
     def learned(self, row: QueryRow) -> None:
         """Record what a query's label brought."""
-        self.recorder.learned(row.number, row.label_tick, row.updated, row.pulses, row.energy)
+        self.recorder.learned(row.number, row.label_tick, row.updated, row.pulses, row.spent)
 
     def _end_tasks_before(self, task: int) -> None:
         """Evaluate the newest tasks, and see what is frozen, at the end of every task before `task`."""

@@ -19,7 +19,7 @@ from bimu_hw.errors import ScenarioError, ScheduleError
 from bimu_hw.learning.policies import policy_from_spec
 from bimu_hw.learning.rules import Bimu
 from bimu_hw.learning.uncertainty import uncertainty
-from bimu_hw.ledger import CostTable
+from bimu_hw.ledger import CostTable, Tally, price
 from bimu_hw.operations import COMPONENTS, OPERATIONS, PHASES, operation_index, phase_index
 
 RULE = Bimu(lr=60.0, lr_max=0.02, likelihood_multiplier=12.0, kl_multiplier=4.0, memory_window=2000.0)
@@ -51,7 +51,7 @@ class Stream:
 class Watcher:
     def __init__(self) -> None:
         self.rows, self.late = [], []
-        self.energy = {}
+        self.spent = {}
 
     def between_jobs(self) -> None:
         pass
@@ -61,11 +61,11 @@ class Watcher:
 
     def answered(self, row) -> None:
         self.rows.append(row)
-        self.energy[row.example] = row.energy.copy()
+        self.spent[row.example] = [Tally(row.spent.counts.copy(), row.spent.array_joules)]
 
     def learned(self, row) -> None:
         self.late.append(row.example)
-        self.energy[row.example] = self.energy[row.example] + row.energy
+        self.spent[row.example].append(row.spent)
 
 
 def build(n=200, **options):
@@ -88,11 +88,11 @@ def assemble(
         chip, parts, storage, sampler, input_slots=(1,), input_bits=8, columns_per_adc=4,
         rule_operations=RULE.operations, relaxed=gradient == "relaxed",
     )  # fmt: skip
-    costs = CostTable.from_cards({"component": parts, "storage": storage, "sampler": sampler})
     watcher = Watcher()
+    watcher.costs = CostTable.from_cards({"component": parts, "storage": storage, "sampler": sampler})
     accelerator = Accelerator(
         chip, plan, source or Stream(n), policy_from_spec(policy[0], **policy[1]), RULE,
-        AcceleratorSpec(arrivals or Arrivals("back_to_back"), queue, latency, gating, gradient), costs, 1, watcher,
+        AcceleratorSpec(arrivals or Arrivals("back_to_back"), queue, latency, gating, gradient), 1, watcher,
     )  # fmt: skip
     return accelerator, watcher
 
@@ -249,18 +249,22 @@ def adds_up(gating, latency, policy, labels):
         100, arrivals=Arrivals("periodic", 1e5), latency=latency, gating=gating, policy_of_device=policy,
         policy=labels, storage=storage,
     )  # fmt: skip
-    energy = accelerator.ledger.energy(accelerator.costs)
+    ledger, costs = accelerator.ledger, watcher.costs
+    energy = ledger.energy(costs)
     total = energy.sum()
-    assert energy.sum(axis=0).sum() == pytest.approx(total, rel=1e-12)
-    idle = energy[phase_index("idle")].sum()
-    by_query = sum(e.sum() for e in watcher.energy.values())
-    assert by_query + idle == pytest.approx(total, rel=1e-12)
-    by_component = sum(watcher.energy.values()) + energy[phase_index("idle")]
-    np.testing.assert_allclose(by_component, energy.sum(axis=0), rtol=1e-12)
+    for axis in range(3):
+        assert energy.sum(axis=axis).sum() == pytest.approx(total, rel=1e-12)
+    # Every count belongs to one query or to idle, exactly; of the joules of the arrays the order of adding differs.
+    tallies = [tally for tallies in watcher.spent.values() for tally in tallies]
+    idle = ledger.counts[phase_index("idle")].sum(axis=0)
+    np.testing.assert_array_equal(sum(t.counts for t in tallies) + idle, ledger.counts.sum(axis=(0, 1)))
+    by_component = sum(price(t.counts, t.array_joules, costs.joules) for t in tallies)
+    by_component = by_component + energy[phase_index("idle")].sum(axis=0)
+    np.testing.assert_allclose(by_component, energy.sum(axis=(0, 1)), rtol=1e-12)
     # The same by a loop over operations that shares nothing with the ledger's own.
-    joules = float(accelerator.ledger.array_joules.sum())
+    joules = float(ledger.array_joules.sum())
     for i, operation in enumerate(OPERATIONS):
-        joules += int(accelerator.ledger.counts[:, i].sum()) * accelerator.costs.joules[i]
+        joules += int(ledger.counts[..., i].sum()) * costs.joules[i]
         assert operation.component in COMPONENTS
     assert joules == pytest.approx(total, rel=1e-12)
 
@@ -271,14 +275,13 @@ def test_inference_counts_and_time_by_hand():
     counts = accelerator.ledger.counts[phase_index("inference")]
 
     def count(component, name):
-        return int(counts[operation_index(component, name)])
+        return counts[:, operation_index(component, name)].tolist()
 
-    assert count("adc", "convert") == 7 * 3 * (9 + 4)
-    assert count("sampler", "bit") == 7 * 3 * (12 * 9 + 9 * 4)
-    assert count("sampler", "latch") == 7 * 3 * (12 * 9 + 9 * 4)
-    assert count("digital", "mac") == 7 * 3 * (3 * 9 + 3 * 4 + 4)
-    assert count("digital", "add") == 7 * 3 * ((9 + 9) + (4 + 4))
-    assert count("digital", "function") == 7 * 3 * (2 + 2 + 8)
+    assert count("adc", "convert") == [7 * 3 * 9, 7 * 3 * 4, 0]
+    assert count("sampler", "bit") == count("sampler", "latch") == [7 * 3 * 12 * 9, 7 * 3 * 9 * 4, 0]
+    assert count("digital", "mac") == [7 * 3 * 3 * 9, 7 * 3 * (3 * 4 + 4), 0]
+    assert count("digital", "add") == [7 * 3 * (9 + 9), 7 * 3 * (4 + 4), 0]
+    assert count("digital", "function") == [7 * 3 * 2, 7 * 3 * (2 + 8), 0]
     # Arrays: 1 ns sample + 1 ns line + 1 ns read + 4 ns conversions per layer; digital: operations / 4 lanes.
     first = 7 + -(-(9 + 9 + 27 + 2) // 4)
     second = 7 + -(-(4 + 4 + 12 + 4 + 2 + 8) // 4)
@@ -305,11 +308,12 @@ def test_a_pulse_takes_its_slots_and_one_conversion():
     assert pulse.inference_stages[0].ticks == 1000 * (1 + (1 + 1 + 4) + (1 + 31 + 4))
     assert bits.inference_stages[0].ticks == 1000 * (1 + 6 * (1 + 1 + 4))
     convert = operation_index("adc", "convert")
-    assert pulse.inference_counts[convert] == N_SAMPLE * (2 * 9 + N_OUT)
-    assert bits.inference_counts[convert] == N_SAMPLE * (6 * 9 + N_OUT)
+    assert pulse.inference.counts[:, convert].tolist() == [N_SAMPLE * 2 * 9, N_SAMPLE * N_OUT, 0]
+    assert bits.inference.counts[:, convert].tolist() == [N_SAMPLE * 6 * 9, N_SAMPLE * N_OUT, 0]
     backward = [stage.ticks for stage in pulse.update_stages if stage.resource == "arrays" and stage.biased]
     assert backward == [1000 * ((1 + 1 + 4) + (1 + 63 + 4))] * N_SAMPLE
-    assert pulse.update_counts[phase_index("backward"), convert] == N_SAMPLE * 2 * 9
+    backward = dict(pulse.update)[phase_index("backward")]
+    assert backward.counts[:, convert].tolist() == [0, N_SAMPLE * 2 * 9, 0]
 
 
 def test_a_signed_activation_takes_one_look_where_lines_take_both_signs():
@@ -323,14 +327,14 @@ def test_a_signed_activation_takes_one_look_where_lines_take_both_signs():
 def test_complementary_word_lines_are_counted():
     add = operation_index("digital", "add")
     plain, xnor = plan_of((1,) * 6, inputs="bit_serial"), plan_of((1,) * 6, inputs="bit_serial", columns="xnor")
-    assert xnor.inference_counts[add] - plain.inference_counts[add] == N_SAMPLE * (6 * 1 + 1)
+    assert (xnor.inference.counts - plain.inference.counts)[:, add].tolist() == [N_SAMPLE * 6, N_SAMPLE, 0]
 
 
 def test_an_update_takes_its_stages_and_programs_row_by_row():
     accelerator, watcher = build(5)
     counts = accelerator.ledger.counts
-    assert counts[phase_index("read_lambda"), operation_index("storage", "read")] == 5 * (12 * 9 + 9 * 4)
-    rows = counts[phase_index("programming"), operation_index("write_driver", "row")]
+    assert counts[phase_index("read_lambda"), :, operation_index("storage", "read")].tolist() == [540, 180, 0]
+    rows = counts[phase_index("programming"), :, operation_index("write_driver", "row")].sum()
     assert rows <= 5 * (12 + 9)
     assert rows > 0
     starts = [row.start_tick for row in watcher.rows]
@@ -353,19 +357,21 @@ def test_bias_belongs_to_the_array_that_works_and_what_rests_to_idle():
     on, _ = build(20, arrivals=Arrivals("periodic", 1e5), policy=("never", {}))
     gated, _ = build(20, arrivals=Arrivals("periodic", 1e5), policy=("never", {}), gating=True)
     # Per sample an array stage of 7 ns each: 108 elements of the first layer, 36 of the second.
-    biased = 20 * N_SAMPLE * 7 * (108 + 36)
-    resting = (108 + 36) * on.duration_ticks // 1000 - biased
+    biased = [20 * N_SAMPLE * 7 * cells for cells in (108, 36)]
+    resting = [cells * on.duration_ticks // 10**6 - b // 1000 for cells, b in zip((108, 36), biased, strict=True)]
 
     def count(accelerator, phase, *operation):
-        return int(accelerator.ledger.counts[phase_index(phase), operation_index(*operation)])
+        return accelerator.ledger.counts[phase_index(phase), :, operation_index(*operation)].tolist()
 
     for accelerator in (on, gated):
-        assert count(accelerator, "inference", "sampler", "bias") == biased
-        assert count(accelerator, "idle", "leakage", "storage") == 144 * accelerator.duration_ticks // 10**6
-    assert count(on, "idle", "sampler", "idle_bias") == resting // 1000
-    assert count(on, "idle", "leakage", "sampler") == 0
-    assert count(gated, "idle", "sampler", "idle_bias") == 0
-    assert count(gated, "idle", "leakage", "sampler") == resting // 1000
+        assert count(accelerator, "inference", "sampler", "bias") == [*biased, 0]
+        stored = [cells * accelerator.duration_ticks // 10**6 for cells in (108, 36)]
+        assert count(accelerator, "idle", "leakage", "storage") == [*stored, 0]
+        assert count(accelerator, "idle", "leakage", "periphery") == [0, 0, accelerator.duration_ticks // 10**6]
+    assert count(on, "idle", "sampler", "idle_bias") == pytest.approx([*resting, 0], abs=1)
+    assert count(on, "idle", "leakage", "sampler") == [0, 0, 0]
+    assert count(gated, "idle", "sampler", "idle_bias") == [0, 0, 0]
+    assert count(gated, "idle", "leakage", "sampler") == pytest.approx([*resting, 0], abs=1)
 
 
 def test_a_run_too_long_for_the_account_is_refused_in_one_sentence():
@@ -375,8 +381,8 @@ def test_a_run_too_long_for_the_account_is_refused_in_one_sentence():
 
 def test_tiles_are_written_side_by_side():
     one, _ = build(3)
-    counts, stages = one.plan.programming((Programming(9, 3, np.array([[4, 3, 1], [2, 6, 0]])),))
-    assert counts[operation_index("write_driver", "row")] == 6
+    entry, stages = one.plan.programming((Programming(9, 3, np.array([[4, 3, 1], [2, 6, 0]])),))
+    assert entry.counts[:, operation_index("write_driver", "row")].tolist() == [6, 0, 0]
     assert [stage.ticks for stage in stages] == [max(4 + 3 + 2 * 1, 2 + 6) * 1000]
 
 

@@ -19,7 +19,8 @@ import xarray as xr
 
 from bimu_hw.devices import SamplerModel, StateVar, StorageModel
 from bimu_hw.errors import RunError, SchemaError
-from bimu_hw.ledger import COMPONENTS, OPERATIONS, PHASES, CostTable
+from bimu_hw.ledger import CostTable, Tally
+from bimu_hw.operations import COMPONENTS, OPERATIONS, PHASES
 from bimu_hw.record import (
     VARIABLES,
     ResourceUse,
@@ -85,17 +86,31 @@ def costs() -> CostTable:
     return CostTable(joules, joules / 2, joules * 2, kinds, sources)
 
 
+def spent(rng: np.random.Generator) -> Tally:
+    return Tally(rng.integers(0, 1000, len(OPERATIONS)), float(rng.random()) * 1e-12)
+
+
+def priced(*tallies: Tally) -> list[float]:
+    """Price tallies by a loop over operations."""
+    joules = dict.fromkeys(COMPONENTS, 0.0)
+    joules["array"] = sum(tally.array_joules for tally in tallies)
+    for i, op in enumerate(OPERATIONS):
+        joules[op.component] += sum(int(tally.counts[i]) for tally in tallies) * float(costs().joules[i])
+    return list(joules.values())
+
+
 def finish(recorder: RunRecorder, seed: int = 0, **provenance: Any) -> xr.DataTree:
     rng = np.random.default_rng(seed)
-    counts = rng.integers(0, 1000, (len(PHASES), len(OPERATIONS)))
+    n_layers = len(recorder._shapes)
+    shape = (len(PHASES), n_layers + 1)
+    counts = rng.integers(0, 1000, (*shape, len(OPERATIONS)))
     use = ResourceUse(["tile", "adc"], [5, 6], [10, 20], [1, 8], event_count=33, duration_ticks=44, queries_dropped=1)
     accuracy = np.array([[0.9, np.nan], [0.8, 0.95]])
-    n_layers = len(recorder._shapes)
     freezing = {
         v.name: rng.random((2, n_layers)) for v in VARIABLES if v.group == "/freezing" and not v.coord
     }
     return recorder.finish(
-        counts, rng.random(len(PHASES)), costs(), use, accuracy, freezing, {**PROVENANCE, **provenance}
+        counts, rng.random(shape), costs(), use, accuracy, freezing, {**PROVENANCE, **provenance}
     )
 
 
@@ -106,7 +121,7 @@ def build(
     """Record a made-up run whose labels come seven queries late."""
     rng = np.random.default_rng(1)
     recorder = RunRecorder(
-        shapes, model(n_devices), 2, COMPONENTS, limit, n if expected is None else expected, record_state, folder=folder
+        shapes, model(n_devices), 2, limit, n if expected is None else expected, record_state, folder=folder
     )
     late: list[tuple[int, ...]] = []
     for i in range(n):
@@ -114,12 +129,12 @@ def build(
         classes = (int(rng.integers(10)), int(rng.integers(3)))
         number = recorder.query(
             i + 3, i // 40, *ticks, *classes, i % 3 == 0, int(rng.integers(5)), *rng.random(3),
-            rng.random(len(COMPONENTS)),
+            spent(rng),
         )  # fmt: skip
         late += [(i + 7, number, int(rng.integers(100)))] if i % 3 == 0 else []
         while late and late[0][0] == i:
             _, asked, pulses = late.pop(0)
-            recorder.learned(asked, 1000 * i, True, pulses, rng.random(len(COMPONENTS)))
+            recorder.learned(asked, 1000 * i, True, pulses, spent(rng))
     for s in range(snapshots):
         for layer, shape in enumerate(shapes):
             recorder.snapshot(layer, 10 * s, 1000 * s, s, state(shape, rng, n_devices))
@@ -161,7 +176,7 @@ def test_every_variable_says_what_it_is() -> None:
     dims = {"snapshot", "query", "task", "trained_task", "layer", "wordline", "bitline", "device", "component",
             "operation", "phase", "resource"}  # fmt: skip
     found = variables(build())
-    assert len(found) == 20 + 2 * 12 + 3 + 10 + 13 + 7
+    assert len(found) == 23 + 2 * 12 + 3 + 10 + 14 + 7
     for name, var in found.items():
         assert set(var.dims) <= dims, name
         assert var.attrs["long_name"], name
@@ -180,10 +195,10 @@ def test_every_variable_says_what_it_is() -> None:
 
 def test_full_rows_hold_what_was_given() -> None:
     rng = np.random.default_rng(5)
-    recorder = RunRecorder([(2, 2)], model(), 2, COMPONENTS, 10, 2, record_state=False)
-    energy, more = rng.random((2, len(COMPONENTS)))
-    recorder.query(7, 1, 100, 150, 2_000_100, 4, 4, True, 2, 0.25, 0.5, 0.75, energy)
-    recorder.query(9, 1, 200, 250, 1_000_200, 4, 3, False, 0, 0.0, 0.0, 0.0, energy)
+    recorder = RunRecorder([(2, 2)], model(), 2, 10, 2, record_state=False)
+    first, second, more = (spent(rng) for _ in range(3))
+    recorder.query(7, 1, 100, 150, 2_000_100, 4, 4, True, 2, 0.25, 0.5, 0.75, first)
+    recorder.query(9, 1, 200, 250, 1_000_200, 4, 3, False, 0, 0.0, 0.0, 0.0, second)
     recorder.learned(0, 3_000_000, True, 12, more)
     queries = finish(recorder)["queries"].to_dataset()
     assert queries.example.values.tolist() == [7, 9]
@@ -194,15 +209,18 @@ def test_full_rows_hold_what_was_given() -> None:
     assert queries.pulses.values.tolist() == [12, 0]
     assert queries.label_tick.values.tolist() == [3_000_000, -1]
     assert queries.epistemic.values.tolist() == [0.5, 0.0]
-    np.testing.assert_array_equal(queries.energy.values, [energy + more, energy])
+    np.testing.assert_array_equal(queries["count"].values, [first.counts + more.counts, second.counts])
+    np.testing.assert_allclose(queries.energy.values, [priced(first, more), priced(second)], rtol=1e-12)
+    assert queries.array_energy.values.tolist() == [first.array_joules + more.array_joules, second.array_joules]
 
 
-def test_the_energy_given_is_copied() -> None:
+def test_what_is_handed_over_is_copied() -> None:
     recorder = RunRecorder([(2, 2)], model(), 2, n_expected_queries=1, record_state=False)
-    energy = np.ones(len(COMPONENTS))
-    recorder.query(0, 0, 0, 0, 1, 0, 0, False, 0, 0.0, 0.0, 0.0, energy)
-    energy[:] = 5
-    assert finish(recorder)["queries/energy"].values.max() == 1
+    given = Tally()
+    given.counts[:] = 1
+    recorder.query(0, 0, 0, 0, 1, 0, 0, False, 0, 0.0, 0.0, 0.0, given)
+    given.counts[:] = 5
+    assert finish(recorder)["queries/count"].values.max() == 1
 
 
 @pytest.mark.parametrize(("n", "limit"), [(100, 7), (100, 50), (100, 1), (100, 0), (99, 33)])
@@ -304,8 +322,9 @@ def test_the_ledger_adds_up() -> None:
     total = (ledger["count"] * ledger.cost).sum() + ledger.array_energy.sum()
     assert float(ledger.energy.sum()) == pytest.approx(float(total), rel=1e-12)
     adc = ledger.operation_component.values == "adc"
-    spent = (ledger["count"] * ledger.cost).values[:, adc].sum(axis=1)
+    spent = (ledger["count"] * ledger.cost).values[..., adc].sum(axis=-1)
     np.testing.assert_allclose(ledger.energy.sel(component="adc").values, spent, rtol=1e-12)
+    assert ledger.layer.values.tolist() == ["layer_0", "layer_1", "chip"]
 
 
 def test_equal_runs_give_equal_bytes_wherever_and_whenever(tmp_path: Path) -> None:

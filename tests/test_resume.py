@@ -55,7 +55,7 @@ class Stopper(Watcher):
     """Watches, and stops the run between two jobs; lets go of nothing that was seen."""
 
     def __init__(self, watcher: Watcher, after: int) -> None:
-        self.rows, self.late, self.energy, self._left = watcher.rows, watcher.late, watcher.energy, after
+        self.rows, self.late, self.spent, self._left = watcher.rows, watcher.late, watcher.spent, after
 
     def between_jobs(self) -> None:
         self._left -= 1
@@ -86,11 +86,15 @@ def random_options(rng: np.random.Generator) -> dict:
     }  # fmt: skip
 
 
+def plain(tally) -> list:
+    return [tally.counts.tolist(), tally.array_joules]
+
+
 def account(accelerator, watcher) -> dict:
     a = accelerator
-    rows = [{**vars(row), "energy": row.energy.tolist()} for row in watcher.rows]
+    rows = [{**vars(row), "spent": plain(row.spent)} for row in watcher.rows]
     return {
-        "rows": rows, "late": watcher.late, "energy": {k: v.tolist() for k, v in watcher.energy.items()},
+        "rows": rows, "late": watcher.late, "spent": {k: [plain(t) for t in v] for k, v in watcher.spent.items()},
         "counts": a.ledger.counts.tolist(), "joules": a.ledger.array_joules.tolist(),
         "usage": {name: vars(usage) for name, usage in a.usage.items()},
         "numbers": (a.seen, a.requested, a.dropped, a.learned, a.event_count, a.duration_ticks),
@@ -121,8 +125,8 @@ def test_an_accelerator_stopped_between_jobs_goes_on_in_the_same_order(seed, tmp
         accelerator.restore(state)
     assert stops >= 3
     for row, other in zip(watcher.rows, seen.rows, strict=True):
-        # A query whose label came after a stop is another object: what was learned of it is in `late` and `energy`.
-        for name in ("label_tick", "updated", "pulses", "number", "energy"):
+        # A query whose label came after a stop is another object: what was learned of it is in `late` and `spent`.
+        for name in ("label_tick", "updated", "pulses", "number", "spent"):
             setattr(row, name, getattr(other, name))
     assert account(accelerator, watcher) == account(whole, seen)
 

@@ -102,7 +102,7 @@ def test_the_record_holds_what_the_summary_says(tmp_path):
     assert again == pytest.approx(total, rel=1e-12)
     assert summary["accuracy_newest_task"] == tree["tasks"]["accuracy"].values[-1, -1]
     sent = [str(o).startswith("storage.pulse") for o in ledger["operation"].values]
-    assert int(queries["pulses"].sum()) == int(ledger["count"].values[:, sent].sum())
+    assert int(queries["pulses"].sum()) == int(ledger["count"].values[..., sent].sum())
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "run.nc", "summary.json", "scenario.json", "accuracy.png", "energy.png", "freezing.png",
     }  # fmt: skip

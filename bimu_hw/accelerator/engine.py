@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import simpy
 
 from bimu_hw.accelerator.arrivals import Arrivals
@@ -34,8 +32,8 @@ from bimu_hw.crossbar.readout import Reads
 from bimu_hw.errors import ScheduleError
 from bimu_hw.kernels.network import query_uncertainty
 from bimu_hw.learning.policies import Evidence, Given, LabelPolicy
-from bimu_hw.ledger import CostTable, Ledger, price
-from bimu_hw.operations import OPERATIONS, operation_index, phase_index
+from bimu_hw.ledger import Entry, Ledger, Tally
+from bimu_hw.operations import CHIP, layer_counts, operation_index, phase_index
 from bimu_hw.random import Purpose, stream_key
 
 _TICKS_PER_NANOSECOND = 1000
@@ -43,6 +41,9 @@ _TICKS_PER_NANOSECOND = 1000
 _LAST = 2
 _TICKS_PER_MICROSECOND = 10**6
 _MOST = 2**63 - 1
+_INFERENCE, _LABEL, _BACKWARD, _PROGRAMMING, _IDLE = map(
+    phase_index, ("inference", "label", "backward", "programming", "idle")
+)
 
 
 class ExampleSource(Protocol):
@@ -64,18 +65,17 @@ class Observer(Protocol):
         """Be told that a query is about to be served."""
 
     def answered(self, row: QueryRow) -> None:
-        """Be handed a query when its prediction is ready, in order of service; its energy is that of inference and
-        label.
+        """Be handed a query when its prediction is ready, in order of service; it has spent what inference and
+        label take.
         """
 
     def learned(self, row: QueryRow) -> None:
-        """Be handed a query when it was learned; its energy is that of the update alone."""
+        """Be handed a query when it was learned; it has spent what the update takes, and no more."""
 
 
 #: Numbers of an `Accelerator` that go into its state as they are.
 _COUNTERS = (
-    "seen", "requested", "dropped", "learned", "event_count", "_next_index", "_task", "_biased_ticks", "_waits",
-    "_ended",
+    "seen", "requested", "dropped", "learned", "event_count", "_next_index", "_task", "_waits", "_ended",
 )  # fmt: skip
 
 
@@ -150,7 +150,6 @@ class Accelerator:
     policy : LabelPolicy
     rule : LearningRule
     spec : AcceleratorSpec
-    costs : CostTable
     noise_seed : int
         For policies that ask at random.
     observer : Observer
@@ -166,11 +165,11 @@ class Accelerator:
 
     def __init__(
         self, chip: Chip, plan: WorkPlan, source: ExampleSource, policy: LabelPolicy, rule: LearningRule,
-        spec: AcceleratorSpec, costs: CostTable, noise_seed: int, observer: Observer,
+        spec: AcceleratorSpec, noise_seed: int, observer: Observer,
     ) -> None:  # fmt: skip
         self.chip, self.plan, self.source, self.policy, self.rule = chip, plan, source, policy, rule
-        self.spec, self.costs, self.observer = spec, costs, observer
-        self.ledger = Ledger.empty()
+        self.spec, self.observer = spec, observer
+        self.ledger = Ledger.empty(len(chip.layers))
         self.usage = {name: Usage() for name in RESOURCES}
         self.seen = self.requested = self.dropped = self.learned = 0
         self.event_count = 0
@@ -186,12 +185,11 @@ class Accelerator:
         self._next_index = 0
         self._task = 0
         self._wake: simpy.Event | None = None
-        self._biased_ticks = 0
-        self._bias_prices: dict[Block, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = {}
+        self._biased_ticks = [0] * len(chip.layers)
         self._noise_seed = noise_seed
-        self._inference_energy = self._price(plan.inference_counts)
-        self._update_energy = self._price(plan.update_counts.sum(axis=0))
-        self._label_energy = self._price(_one("oracle", "request"))
+        self._bias = {block: self._bias_of(block) for block in (plan.inference_block, plan.update_block)}
+        self._request = self._single("oracle", "request")
+        self._kept = {access: self._single("buffer", access, plan.kept_bits()) for access in ("read", "write")}
 
     def run(self) -> None:
         """Run until every input is served or dropped and every label that was requested has been learned from."""
@@ -222,6 +220,7 @@ class Accelerator:
             "usage": {name: [usage.events, usage.busy_ticks] for name, usage in self.usage.items()},
             "counts": self.ledger.counts,
             "array_joules": self.ledger.array_joules,
+            "biased_ticks": self._biased_ticks,
             "rule": self.rule.state(),
             "synapses": {str(k): synapses.state_arrays() for k, synapses in enumerate(self.chip.layers)},
         }
@@ -249,6 +248,7 @@ class Accelerator:
         self.usage = {name: Usage(*state["usage"][name]) for name in RESOURCES}
         self.ledger.counts[...] = state["counts"]
         self.ledger.array_joules[...] = state["array_joules"]
+        self._biased_ticks = list(state["biased_ticks"])
         self.rule.restore(state["rule"])
         for k, synapses in enumerate(self.chip.layers):
             synapses.restore(state["synapses"][str(k)])
@@ -262,9 +262,6 @@ class Accelerator:
     def duration_ticks(self) -> int:
         """Simulated duration so far."""
         return int(self._env.now)
-
-    def _price(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        return price(counts, np.zeros(()), self.costs.joules)
 
     def _wait(self, ticks: int, then: Callable[[simpy.Event], None]) -> tuple[int, int]:
         """Let something happen after some ticks; return its place in the order of waiting and the tick it is due."""
@@ -339,7 +336,7 @@ class Accelerator:
             return
         self.chip.infer(encoded, index, to_seconds(start))
         evidence = self._predict(row)
-        self._account_forward("inference", row)
+        self._account_forward(_INFERENCE, row)
         row.asked = self.policy.asks(
             evidence, examples_seen=self.seen - 1, labels_requested=self.requested, uniform=self._uniform(index)
         )
@@ -347,10 +344,9 @@ class Accelerator:
         row.finish_tick = int(self._env.now)
         if row.asked:
             self.requested += 1
-            self.ledger.counts[phase_index("label"), operation_index("oracle", "request")] += 1
-            row.energy += self._label_energy
+            self.ledger.book(_LABEL, self._request, row.spent)
             if self.spec.label_latency > 0:
-                self._keep("write", row)
+                self.ledger.book(_LABEL, self._kept["write"], row.spent)
         self.observer.answered(row)
         if not row.asked:
             return
@@ -374,9 +370,9 @@ class Accelerator:
 
     def _learn(self, row: QueryRow, encoded: Encoded, held: bool) -> Generator[simpy.Event, Any, None]:
         """Learn one labelled query."""
-        row.energy = np.zeros_like(row.energy)
+        row.spent = Tally()
         if not held:
-            self._keep("read", row)
+            self.ledger.book(_LABEL, self._kept["read"], row.spent)
         yield from self._work(*self._update(row, encoded, held))
         self.observer.learned(row)
 
@@ -387,11 +383,11 @@ class Accelerator:
         self._predict(row)
         yield from self._work(forward)
         row.finish_tick = int(self._env.now)
-        # All of the energy is the update's.
-        energy, row.energy = row.energy, np.zeros_like(row.energy)
+        # All that was spent is the update's.
+        spent, row.spent = row.spent, Tally()
         self.observer.answered(row)
         yield from self._work(*rest)
-        row.energy = energy
+        row.spent = spent
         self.observer.learned(row)
 
     def _update(self, row: QueryRow, encoded: Encoded, held: bool) -> tuple[Block, ...]:
@@ -405,53 +401,43 @@ class Accelerator:
         )  # fmt: skip
         forward = self.plan.reforward or not held
         if forward:
-            self._account_forward("backward", row)
-        self.ledger.counts += self.plan.update_counts
-        row.energy += self._update_energy
-        self._account_bias("backward", row, self.plan.update_block)
+            self._account_forward(_BACKWARD, row)
+        for phase, entry in self.plan.update:
+            self.ledger.book(phase, entry, row.spent)
+        self._account_bias(_BACKWARD, row, self.plan.update_block)
         if self.spec.gradient == "hard":
-            self._account_reads("backward", row, self.chip.backward_reads())
-        counts, stages = self.plan.programming(result.programming)
-        self._account("programming", row, counts, self._price(counts))
+            self._account_reads(_BACKWARD, row, self.chip.backward_reads())
+        programming, stages = self.plan.programming(result.programming)
+        self.ledger.book(_PROGRAMMING, programming, row.spent)
         row.updated = result.changed
         row.pulses = sum(p.pulses_up + p.pulses_down for p in result.programming)
         self.learned += result.changed
         blocks = (self.plan.update_block, Block.of(stages))
         return (self.plan.inference_block, *blocks) if forward else blocks
 
-    def _account(
-        self, phase: str, row: QueryRow, counts: npt.NDArray[np.int64], energy: npt.NDArray[np.float64]
-    ) -> None:
-        """Book the counts of one phase, for which the energy is known."""
-        self.ledger.counts[phase_index(phase)] += counts
-        row.energy += energy
-
-    def _account_forward(self, phase: str, row: QueryRow) -> None:
-        self._account(phase, row, self.plan.inference_counts, self._inference_energy)
+    def _account_forward(self, phase: int, row: QueryRow) -> None:
+        self.ledger.book(phase, self.plan.inference, row.spent)
         self._account_reads(phase, row, self.chip.forward_reads())
         self._account_bias(phase, row, self.plan.inference_block)
 
-    def _account_bias(self, phase: str, row: QueryRow, block: Block) -> None:
+    def _account_bias(self, phase: int, row: QueryRow, block: Block) -> None:
         """Book the bias of sampling elements while their arrays are looked at."""
-        self._biased_ticks += block.biased_ticks
-        if block not in self._bias_prices:
-            counts = _one("sampler", "bias") * (block.biased_ticks // _TICKS_PER_NANOSECOND)
-            self._bias_prices[block] = counts, self._price(counts)
-        self._account(phase, row, *self._bias_prices[block])
+        for layer, ticks in block.biased_ticks:
+            self._biased_ticks[layer] += ticks
+        self.ledger.book(phase, self._bias[block], row.spent)
 
-    def _account_reads(self, phase: str, row: QueryRow, reads: Reads) -> None:
+    def _account_reads(self, phase: int, row: QueryRow, reads: Reads) -> None:
         """Book what a pass through the arrays drove."""
-        counts, joules = self.plan.read_counts(reads), self.plan.read_joules(reads)
-        self.ledger.array_joules[phase_index(phase)] += joules
-        self._account(phase, row, counts, price(counts, np.asarray(joules), self.costs.joules))
+        self.ledger.book_reads(phase, reads.drives, self.plan.read_joules(reads), row.spent)
 
-    def _n_cells(self) -> int:
-        return sum(s.lam.size for s in self.chip.layers)
+    def _single(self, component: str, name: str, count: int = 1) -> Entry:
+        return Entry.single(len(self.chip.layers), component, name, count)
 
-    def _keep(self, access: str, row: QueryRow) -> None:
-        """Book the buffer that keeps an example until its label comes."""
-        counts = _one("buffer", access) * self.plan.kept_bits()
-        self._account("label", row, counts, self._price(counts))
+    def _bias_of(self, block: Block) -> Entry:
+        counts = layer_counts(len(self.chip.layers))
+        for layer, ticks in block.biased_ticks:
+            counts[layer, operation_index("sampler", "bias")] = ticks // _TICKS_PER_NANOSECOND
+        return Entry.of(counts)
 
     def _uniform(self, index: int) -> float:
         key = int(stream_key(self._noise_seed, Purpose.LABEL_POLICY, index))
@@ -481,21 +467,17 @@ class Accelerator:
 
     def _finish(self) -> None:
         """Charge what was powered all along, and sampling elements for the time their arrays rested."""
-        cells, ticks = self._n_cells(), self.duration_ticks
-        resting = cells * ticks - self._biased_ticks
+        ticks = self.duration_ticks
         rest = ("leakage", "sampler") if self.spec.power_gating else ("sampler", "idle_bias")
-        totals = {("leakage", "storage"): cells * ticks, ("leakage", "periphery"): ticks, rest: resting}
-        for operation, total in totals.items():
+        totals = [(CHIP, ("leakage", "periphery"), ticks)]
+        for k, (synapses, biased) in enumerate(zip(self.chip.layers, self._biased_ticks, strict=True)):
+            cells = synapses.lam.size
+            totals += [(k, ("leakage", "storage"), cells * ticks), (k, rest, cells * ticks - biased)]
+        for layer, operation, total in totals:
             count = total // _TICKS_PER_MICROSECOND
             if count > _MOST:
                 raise ScheduleError(
-                    f"accelerator: {to_seconds(ticks):g} s of simulated time are too long for {cells} cells; "
-                    "raise accelerator.rate."
+                    f"accelerator: {to_seconds(ticks):g} s of simulated time are too long for "
+                    f"{self.chip.layers[layer].lam.size} cells; raise accelerator.rate."
                 )
-            self.ledger.counts[phase_index("idle"), operation_index(*operation)] += count
-
-
-def _one(component: str, name: str) -> npt.NDArray[np.int64]:
-    counts = np.zeros(len(OPERATIONS), np.int64)
-    counts[operation_index(component, name)] = 1
-    return counts
+            self.ledger.counts[_IDLE, layer, operation_index(*operation)] += count

@@ -23,7 +23,8 @@ from bimu_hw.cards import Card
 from bimu_hw.crossbar.chip import Chip
 from bimu_hw.crossbar.readout import Reads
 from bimu_hw.crossbar.synapses import Programming
-from bimu_hw.operations import OPERATIONS, new_counts, operation_index, phase_index
+from bimu_hw.ledger import Entry
+from bimu_hw.operations import CHIP, layer_counts, new_counts, operation_index, phase_index
 
 #: Bits of a normalised sum that is kept for the backward pass.
 KEPT_BITS = 16
@@ -47,11 +48,13 @@ class Stage:
     ticks : int
     biased : int
         Sampling elements that are biased meanwhile: those of the layer whose array is looked at.
+    layer : int
     """
 
     resource: str
     ticks: int
     biased: int = 0
+    layer: int = CHIP
 
 
 class Block(NamedTuple):
@@ -63,25 +66,28 @@ class Block(NamedTuple):
     n_stages : int
     use : tuple of (str, int, int)
         Events and ticks of each resource.
-    biased_ticks : int
-        Ticks times the sampling elements biased meanwhile.
+    biased_ticks : tuple of (int, int)
+        Layers, and ticks times the sampling elements that are biased meanwhile.
     """
 
     ticks: int
     n_stages: int
     use: tuple[tuple[str, int, int], ...]
-    biased_ticks: int
+    biased_ticks: tuple[tuple[int, int], ...]
 
     @classmethod
     def of(cls, stages: Sequence[Stage]) -> Block:
         """Add up stages."""
         use: dict[str, tuple[int, int]] = {}
+        biased: dict[int, int] = {}
         for stage in stages:
             events, ticks = use.get(stage.resource, (0, 0))
             use[stage.resource] = events + 1, ticks + stage.ticks
+            if stage.biased:
+                biased[stage.layer] = biased.get(stage.layer, 0) + stage.biased * stage.ticks
         return cls(
             sum(stage.ticks for stage in stages), len(stages), tuple((name, *sums) for name, sums in use.items()),
-            sum(stage.biased * stage.ticks for stage in stages),
+            tuple(biased.items()),
         )  # fmt: skip
 
 
@@ -135,8 +141,12 @@ class WorkPlan:
         self._width_down = to_ticks(storage.costs["pulse_width_down"].value, f"{storage.name}, pulse_width_down")
         #: V**2 t of one look, in volt-squared seconds: times a conductance, joules.
         self.volt2_second = sampler.costs["read_voltage"].value ** 2 * sampler.costs["read_time"].value
-        self.inference_counts, self.inference_stages = self._plan_inference()
-        self.update_counts, self.update_stages = self._plan_update()
+        counts, self.inference_stages = self._plan_inference()
+        #: What one query's inference takes apart from its data.
+        self.inference = Entry.of(counts)
+        updates, self.update_stages = self._plan_update()
+        #: The same of one update, by index of the phase, without its forward pass and its pulses.
+        self.update = tuple((phase, Entry.of(part)) for phase, part in enumerate(updates) if part.any())
         self.inference_block, self.update_block = Block.of(self.inference_stages), Block.of(self.update_stages)
         self.reforward = relaxed
         self.area = self._plan_area(components, storage, sampler)
@@ -182,13 +192,19 @@ class WorkPlan:
         }
 
     def _plan_inference(self) -> tuple[Counts, list[Stage]]:
-        """Plan one query: for every sample, every layer's looks and what the digital unit does with them."""
+        """Plan one query: for every sample, every layer's looks and what the digital unit does with them.
+
+        Returns
+        -------
+        int64[layer, operation], list of Stage
+        """
         chip = self._chip
-        counts = np.zeros(len(OPERATIONS), np.int64)
+        by_layer = layer_counts(len(chip.layers))
         stages = []
         last = len(chip.layers) - 1
         per_sample = []
         for k, synapses in enumerate(chip.layers):
+            counts = by_layer[k]
             n_in, n_out = synapses.shape
             slots = self._input_slots if k == 0 else (1,) * chip.hidden_plane_count()
             planes = len(slots)
@@ -218,20 +234,25 @@ class WorkPlan:
             _add(counts, "buffer", "read", n_in * (self._input_bits if k == 0 else 1))
             _add(counts, "buffer", "write", n_out * (1 if k < last else KEPT_BITS))
             columns = min(n_out, chip.arrays.tile_bitlines, self._columns_per_adc)
-            per_sample.append(Stage("arrays", fresh + self._look(slots, columns), cells))
-            per_sample.append(Stage("digital", self._digital_ticks(adds + macs + functions)))
+            per_sample.append(Stage("arrays", fresh + self._look(slots, columns), cells, k))
+            per_sample.append(Stage("digital", self._digital_ticks(adds + macs + functions), layer=k))
         for _ in range(chip.n_sample):
             stages += per_sample
-        return counts * chip.n_sample, stages
+        return by_layer * chip.n_sample, stages
 
     def _plan_update(self) -> tuple[Counts, list[Stage]]:
-        """Plan one update without its forward pass and its pulses."""
+        """Plan one update without its forward pass and its pulses.
+
+        Returns
+        -------
+        int64[phase, layer, operation], list of Stage
+        """
         chip = self._chip
         n_sample = chip.n_sample
-        counts = new_counts()
-        backward, read, rule = (counts[phase_index(p)] for p in ("backward", "read_lambda", "rule"))
+        counts = new_counts(len(chip.layers))
         stages: list[Stage] = []
         for k in range(len(chip.layers) - 1, -1, -1):
+            backward = counts[phase_index("backward"), k]
             n_in, n_out = chip.layers[k].shape
             macs = 4 * n_out * n_sample
             macs += n_in * n_out * n_sample if k > 0 else n_in * n_out + n_out * n_sample
@@ -239,7 +260,7 @@ class WorkPlan:
             _add(backward, "digital", "function", n_sample)
             _add(backward, "buffer", "write", n_out * n_sample * KEPT_BITS)
             _add(backward, "buffer", "read", n_out * n_sample * KEPT_BITS)
-            stages.append(Stage("digital", self._digital_ticks(macs + n_sample)))
+            stages.append(Stage("digital", self._digital_ticks(macs + n_sample), layer=k))
             if k > 0:
                 slots = chip.arrays.gradient_slots
                 planes = len(slots)
@@ -252,15 +273,16 @@ class WorkPlan:
                 lines = min(n_in, chip.arrays.tile_wordlines, self._columns_per_adc)
                 fresh = planes * self._fresh if chip.layers[k].spec.holds == "read" else 0
                 ticks = fresh + self._look(slots, lines)
-                stages += [Stage("arrays", ticks, n_in * n_out)] * n_sample
-        for synapses in chip.layers:
+                stages += [Stage("arrays", ticks, n_in * n_out, k)] * n_sample
+        for k, synapses in enumerate(chip.layers):
+            read, rule = (counts[phase_index(phase), k] for phase in ("read_lambda", "rule"))
             n_in, n_out = synapses.shape
             cells = n_in * n_out
             macs, functions = self._rule_operations
             if self._rule_reads_lam:
                 _add(read, "storage", "read", cells)
                 rows = min(n_in, chip.arrays.tile_wordlines)
-                stages.append(Stage("arrays", rows * self._read_lam))
+                stages.append(Stage("arrays", rows * self._read_lam, layer=k))
             _add(rule, "digital", "mac", macs * cells)
             _add(rule, "digital", "function", functions * cells)
             _add(rule, "digital", "add", cells)
@@ -269,36 +291,31 @@ class WorkPlan:
                 _add(rule, "buffer", "read", bits * cells)
                 _add(rule, "buffer", "write", bits * cells)
             _add(rule, "buffer", "read", self._rule_memory_bits * cells)
-            stages.append(Stage("digital", self._digital_ticks((macs + functions + 1) * cells)))
+            stages.append(Stage("digital", self._digital_ticks((macs + functions + 1) * cells), layer=k))
         return counts, stages
 
     def kept_bits(self) -> int:
         """Return the bits of one example that wait for a late label: its inputs, at the first layer."""
         return self._chip.sizes[0] * self._input_bits
 
-    def read_counts(self, reads: Reads) -> Counts:
-        """Return the counts of driven lines, int64[operation]."""
-        counts = np.zeros(len(OPERATIONS), np.int64)
-        _add(counts, "driver", "drive", int(reads.drives.sum()))
-        return counts
+    def read_joules(self, reads: Reads) -> npt.NDArray[np.float64]:
+        """Return the energy dissipated in the arrays, float64[layer]: V**2 G t over driven cells."""
+        return reads.conductance * self.volt2_second
 
-    def read_joules(self, reads: Reads) -> float:
-        """Return the energy dissipated in the arrays: V**2 G t over driven cells."""
-        return float(reads.conductance.sum()) * self.volt2_second
-
-    def programming(self, done: tuple[Programming, ...]) -> tuple[Counts, list[Stage]]:
-        """Return counts, int64[operation], and stages of programming one update's pulses."""
-        counts = np.zeros(len(OPERATIONS), np.int64)
+    def programming(self, done: tuple[Programming, ...]) -> tuple[Entry, list[Stage]]:
+        """Return counts and stages of programming one update's pulses, handed over layer by layer."""
+        by_layer = layer_counts(len(self._chip.layers))
         stages = []
-        for layer in done:
+        for k, layer in enumerate(done):
+            counts = by_layer[k]
             _add(counts, "storage", "pulse_up", layer.pulses_up)
             _add(counts, "storage", "pulse_down", layer.pulses_down + layer.refresh_pulses)
             _add(counts, "write_driver", "row", int(layer.tiles[:, 0].sum()))
             # Tiles are written side by side: the stage lasts as long as the busiest of them.
             ticks = layer.tiles @ np.array([self._write_row, self._width_up, self._width_down])
             if ticks.any():
-                stages.append(Stage("write_drivers", int(ticks.max())))
-        return counts, stages
+                stages.append(Stage("write_drivers", int(ticks.max()), layer=k))
+        return Entry.of(by_layer), stages
 
 
 def _add(counts: Counts, component: str, name: str, n: int) -> None:

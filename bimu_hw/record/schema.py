@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 #: Raised whenever a variable is added, removed or changes its meaning.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Aggregate = Literal["sum", "mean", "first", "last"]
 
@@ -116,6 +116,7 @@ _TASK_LAYER = ("task", "layer")
 
 VARIABLES = (
     Var("component", _Q, ("component",), "str", "", "component of the hardware", coord=True),
+    Var("operation", _Q, ("operation",), "str", "", "counted operation, as component.name", coord=True),
     Var("example", _Q, _QUERY, "int64", "1", "index of the example in the stream", coord=True, aggregate="first"),
     Var("task", _Q, _QUERY, "int32", "1", "index of the task", coord=True, aggregate="first"),
     Var("arrival_tick", _Q, _QUERY, "int64", "ps", "arrival at the input queue", aggregate="first"),
@@ -134,6 +135,10 @@ VARIABLES = (
     Var("predictive", _Q, _QUERY, "float32", "bit", "entropy of the mean prediction", aggregate="mean"),
     Var("energy", _Q, ("query", "component"), "float64", "J",
         "energy spent for the query in all phases but idle", aggregate="sum"),
+    Var("count", _Q, ("query", "operation"), "int64", "1", "operations done for the query in all phases but idle",
+        aggregate="sum"),
+    Var("array_energy", _Q, _QUERY, "float64", "J", "state-dependent energy of array reads for the query",
+        aggregate="sum"),
     Var("pulses", _Q, _QUERY, "int64", "1", "programming pulses sent", aggregate="sum"),
     Var("n_aggregated", _Q, _QUERY, "int32", "1", "number of queries the row stands for", aggregate="sum"),
 
@@ -168,6 +173,7 @@ VARIABLES = (
     Var("stuck_fraction", _F, _TASK_LAYER, "float64", "1", "synapses with a stuck device"),
 
     Var("phase", _A, ("phase",), "str", "", "what the energy was spent for", coord=True),
+    Var("layer", _A, ("layer",), "str", "", "layer of the network; chip: what belongs to none", coord=True),
     Var("operation", _A, ("operation",), "str", "", "counted operation, as component.name", coord=True),
     Var("component", _A, ("component",), "str", "", "component of the hardware", coord=True),
     Var("operation_component", _A, ("operation",), "str", "", "component the operation belongs to", coord=True),
@@ -175,9 +181,10 @@ VARIABLES = (
     Var("cost_kind", _A, ("operation",), "str", "", "how the cost is known: measured, fitted, derived, assumed",
         coord=True),
     Var("cost_source", _A, ("operation",), "str", "", "card and key the cost comes from", coord=True),
-    Var("count", _A, ("phase", "operation"), "int64", "1", "operations done"),
-    Var("array_energy", _A, ("phase",), "float64", "J", "state-dependent energy of array reads, sum of V**2 G t"),
-    Var("energy", _A, ("phase", "component"), "float64", "J", "energy spent"),
+    Var("count", _A, ("phase", "layer", "operation"), "int64", "1", "operations done"),
+    Var("array_energy", _A, ("phase", "layer"), "float64", "J",
+        "state-dependent energy of array reads, sum of V**2 G t"),
+    Var("energy", _A, ("phase", "layer", "component"), "float64", "J", "energy spent"),
     Var("cost", _A, ("operation",), "float64", "J", "energy of one count"),
     Var("cost_low", _A, ("operation",), "float64", "J", "energy of one count, low end of the card's range"),
     Var("cost_high", _A, ("operation",), "float64", "J", "energy of one count, high end of the card's range"),

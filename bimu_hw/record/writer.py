@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from bimu_hw.devices import SamplerModel, StorageModel
 from bimu_hw.errors import SchemaError
-from bimu_hw.ledger import COMPONENTS, OPERATIONS, PHASES, CostTable, price
+from bimu_hw.ledger import CostTable, Tally, price
+from bimu_hw.operations import COMPONENTS, OPERATIONS, PHASES, layer_names, operation_names
 from bimu_hw.record.disk import Spool
 from bimu_hw.record.schema import (
     SCHEMA_VERSION,
@@ -84,8 +85,6 @@ class RunRecorder:
     storage_model : StorageModel
         Its recorded state joins the snapshots.
     n_tasks : int
-    components : sequence of str
-        Names of the entries of a query's energy.
     per_query_limit : int
         Most rows of the queries; 0 counts as 1.
     n_expected_queries : int
@@ -105,7 +104,6 @@ class RunRecorder:
         n_layers_shapes: Sequence[tuple[int, int]],
         storage_model: StorageModel,
         n_tasks: int,
-        components: Sequence[str] = COMPONENTS,
         per_query_limit: int = 100_000,
         n_expected_queries: int = 0,
         record_state: bool = True,
@@ -119,11 +117,12 @@ class RunRecorder:
         self.n_queries = 0
         self._shapes = [(int(w), int(b)) for w, b in n_layers_shapes]
         self._n_tasks = n_tasks
-        self._components = tuple(components)
         rows = max(1, -(-n_expected_queries // self.queries_per_row))
         self._rows = np.zeros(rows, _ROW)
         self._late = np.full(rows, np.array((-1, 0, 0), _LATE))
-        self._energy = np.zeros((rows, len(self._components)))
+        # What the queries of a row have spent: as counts, so that it can be priced at the end, and again.
+        self._counts = np.zeros((rows, len(OPERATIONS)), np.int64)
+        self._array_joules = np.zeros(rows)
         self._open: list[Any] = []
         n_devices = storage_model.n_devices
         variables = layer_variables(storage_model, sampler_model) if record_state else {}
@@ -138,7 +137,8 @@ class RunRecorder:
         n = self._filled()
         return {
             "n_queries": self.n_queries, "open": [np.asarray(value).item() for value in self._open],
-            "rows": self._rows[:n], "late": self._late[:n], "energy": self._energy[:n],
+            "rows": self._rows[:n], "late": self._late[:n], "counts": self._counts[:n],
+            "array_joules": self._array_joules[:n],
             "snapshots": [spool.state() for spool in self._snapshots],
         }  # fmt: skip
 
@@ -156,7 +156,8 @@ class RunRecorder:
         while len(self._rows) < n:
             self._grow()
         self.n_queries, self._open = state["n_queries"], list(state["open"])
-        self._rows[:n], self._late[:n], self._energy[:n] = state["rows"], state["late"], state["energy"]
+        self._rows[:n], self._late[:n] = state["rows"], state["late"]
+        self._counts[:n], self._array_joules[:n] = state["counts"], state["array_joules"]
 
     def _filled(self) -> int:
         return -(-self.n_queries // self.queries_per_row)
@@ -175,7 +176,7 @@ class RunRecorder:
         aleatoric: float,
         epistemic: float,
         predictive: float,
-        energy: npt.ArrayLike,
+        spent: Tally,
     ) -> int:
         """Append one answered query, in the order of service.
 
@@ -192,8 +193,8 @@ class RunRecorder:
             Weight samples that disagree with the prediction.
         aleatoric, epistemic, predictive : float
             Bits.
-        energy : float64[component]
-            Joules so far; copied.
+        spent : Tally
+            What it has taken so far; copied.
 
         Returns
         -------
@@ -209,9 +210,10 @@ class RunRecorder:
             aleatoric, epistemic, predictive, finish_tick - arrival_tick, prediction == label, 1,
         )  # fmt: skip
         self.n_queries = number + 1
+        self._counts[row] += spent.counts
+        self._array_joules[row] += spent.array_joules
         if self.queries_per_row == 1:
             self._rows[row] = values
-            self._energy[row] = energy
             return number
         if place == 0:
             self._open = list(values)
@@ -221,11 +223,10 @@ class RunRecorder:
                 self._open[i] += values[i]
         if place == self.queries_per_row - 1:
             self._rows[row] = tuple(self._open)
-        self._energy[row] += energy
         return number
 
     def learned(
-        self, number: int, label_tick: int, updated: bool | int, pulses: int, energy: npt.ArrayLike
+        self, number: int, label_tick: int, updated: bool | int, pulses: int, spent: Tally
     ) -> None:
         """Add to an earlier query what its label brought.
 
@@ -239,19 +240,21 @@ class RunRecorder:
             Whether it was learned from.
         pulses : int
             Programming pulses sent.
-        energy : float64[component]
-            Joules spent since `query`, added to the query's.
+        spent : Tally
+            What it has taken since `query`.
         """
         row = number // self.queries_per_row
         late = self._late[row]
         late["label_tick"] = label_tick
         late["updated"] += updated
         late["pulses"] += pulses
-        self._energy[row] += energy
+        self._counts[row] += spent.counts
+        self._array_joules[row] += spent.array_joules
 
     def _grow(self) -> None:
         self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-        self._energy = np.concatenate([self._energy, np.zeros_like(self._energy)])
+        self._counts = np.concatenate([self._counts, np.zeros_like(self._counts)])
+        self._array_joules = np.concatenate([self._array_joules, np.zeros_like(self._array_joules)])
         fresh = np.full(len(self._late), np.array((-1, 0, 0), _LATE))
         self._late = np.concatenate([self._late, fresh])
 
@@ -299,8 +302,8 @@ class RunRecorder:
 
         Parameters
         ----------
-        ledger_counts : int64[phase, operation]
-        array_joules : float64[phase]
+        ledger_counts : int64[phase, layer, operation]
+        array_joules : float64[phase, layer]
         cost_table : CostTable
         resources : ResourceUse
         accuracy : float64[trained_task, task]
@@ -334,14 +337,14 @@ class RunRecorder:
             },
         }  # fmt: skip
         groups = {"/": xr.Dataset(attrs=clean_attrs(attrs))}
-        groups["/queries"] = _dataset("/queries", query_variables(self.queries_per_row), self._queries())
+        groups["/queries"] = _dataset("/queries", query_variables(self.queries_per_row), self._queries(cost_table))
         for k, spool in enumerate(self._snapshots):
             groups[f"/layer_{k}"] = _dataset(f"/layer_{k}", spool.variables, spool.arrays())
         for group, found in values.items():
             groups[group] = _dataset(group, group_variables(group), found)
         return xr.DataTree.from_dict(groups)
 
-    def _queries(self) -> dict[str, Any]:
+    def _queries(self, costs: CostTable) -> dict[str, Any]:
         n = self._filled()
         if self.n_queries % self.queries_per_row:
             self._rows[n - 1] = tuple(self._open)
@@ -351,7 +354,9 @@ class RunRecorder:
         count = columns["n_aggregated"]
         columns["latency"] = columns.pop("latency_ticks") / count / _TICKS_PER_SECOND
         columns |= {name: columns[name] / count for name in ("aleatoric", "epistemic", "predictive")}
-        return {**columns, "energy": self._energy[:n], "component": list(self._components)}
+        spent, array = self._counts[:n], self._array_joules[:n]
+        columns |= {"count": spent, "array_energy": array, "energy": price(spent, array, costs.joules)}
+        return {**columns, "component": list(COMPONENTS), "operation": operation_names()}
 
 
 def _ledger(
@@ -359,7 +364,8 @@ def _ledger(
 ) -> dict[str, Any]:
     return {
         "phase": list(PHASES),
-        "operation": [f"{op.component}.{op.name}" for op in OPERATIONS],
+        "layer": list(layer_names(counts.shape[1] - 1)),
+        "operation": operation_names(),
         "component": list(COMPONENTS),
         "operation_component": [op.component for op in OPERATIONS],
         "operation_unit": [op.unit for op in OPERATIONS],

@@ -68,7 +68,7 @@ def plot_energy(tree: xr.DataTree, axes: Axes) -> Axes:
 
     ledger, queries = tree["ledger"].to_dataset(), tree["queries"].to_dataset()
     n = max(1, int(queries["n_aggregated"].sum()))
-    energy = np.asarray(ledger["energy"].values) / n
+    energy = np.asarray(ledger["energy"].sum("layer").values) / n
     names = np.array([str(c).replace("_", " ") for c in ledger["component"].values])
     idle = float(energy[PHASES.index("idle")].sum())
     energy[PHASES.index("idle")] = 0.0

@@ -55,7 +55,7 @@ def summarise(tree: xr.DataTree, facts: dict[str, Any]) -> dict[str, Any]:
 
     accuracy = tree["tasks"].to_dataset()["accuracy"].values
     per_query = {key: joules(phases) / n if n else np.nan for key, phases in ENERGY_PER_QUERY.items()}
-    total = ledger["energy"].sum("phase").values
+    total = ledger["energy"].sum(("phase", "layer")).values
     attrs = tree.attrs
     summary = {
         "title": facts["title"],
