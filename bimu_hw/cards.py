@@ -203,11 +203,14 @@ def _build(
         if missing:
             raise CardError(f"{origin}, {section}: {missing[0]!r} is missing ({specs[missing[0]].doc}); add it.")
         facts[section] = {
-            name: _fact(given[name], spec, references, f"{origin}, {section}.{name}") for name, spec in specs.items()
+            name: read_fact(given[name], spec, references, f"{origin}, {section}.{name}")
+            for name, spec in specs.items()
         }
     stated = table.get("nonidealities", {})
     _no_unknown(stated, set(common), f"{origin}, nonidealities")
-    shared = {name: _fact(stated[name], common[name], references, f"{origin}, nonidealities.{name}") for name in stated}
+    shared = {
+        name: read_fact(stated[name], common[name], references, f"{origin}, nonidealities.{name}") for name in stated
+    }
     return Card(
         head["name"], head["model"], head["title"], head.get("notes", ""), origin,
         facts["params"], facts["costs"], references, shared,
@@ -249,7 +252,14 @@ def _value(given: float | str, spec: ParamSpec, where: str) -> float:
     return value
 
 
-def _fact(given: Any, spec: ParamSpec, references: Mapping[str, str], where: str) -> Fact:
+def read_fact(given: Any, spec: ParamSpec, references: Mapping[str, str], where: str) -> Fact:
+    """Check one number and its provenance, given as the table of a card; `where` is what messages call it.
+
+    Raises
+    ------
+    CardError
+        If something is missing, unknown or out of range.
+    """
     if not isinstance(given, dict):
         raise CardError(f"{where}: got {given!r}; expected a table with value, kind and source.")
     _no_unknown(given, {"value", "kind", "source", "where", "why", "range"}, where)
@@ -358,6 +368,8 @@ COMPONENT_COSTS = {
         _component_spec("adc_reference_bits", "1", "resolution that the converter's values hold for", 2.0, 16.0, True),
         _component_spec("adc_convert_energy", "J", "one conversion at the reference resolution"),
         _component_spec("adc_convert_time", "s", "one conversion at the reference resolution"),
+        _component_spec("adc_integrate_energy", "J", "one sum held for one integration time, where a conversion's own "
+                        "energy leaves it out"),
         _component_spec("adc_offset", "1", "offset of a column's converter in steps, rms over columns", neutral=0.0),
         _component_spec("adc_gain_error", "1", "relative gain error of a column's converter, rms", neutral=0.0),
         _component_spec("adc_noise", "1", "noise of one conversion in steps, rms", neutral=0.0),
@@ -368,6 +380,9 @@ COMPONENT_COSTS = {
         _component_spec("sense_energy", "J", "one decision of a sense amplifier, the converter of 1 bit"),
         _component_spec("sense_time", "s", "one decision of a sense amplifier"),
         _component_spec("sense_offset", "1", "offset of a sense amplifier over its full scale, rms", neutral=0.0),
+        _component_spec("popcount_bit_energy", "J", "one weight bit compared with its input and counted"),
+        _component_spec("popcount_time", "s", "one step of a population count: a row, or a level of the adder tree"),
+        _component_spec("popcount_area", "m^2", "comparing and counting the bits of one line, per bit of the count"),
         _component_spec("r_wordline", "ohm", "word line between neighbouring cells", neutral=0.0),
         _component_spec("r_bitline", "ohm", "bit line between neighbouring cells", neutral=0.0),
         _component_spec("r_driver", "ohm", "driver of a line, at the line's beginning", neutral=0.0),

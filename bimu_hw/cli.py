@@ -19,6 +19,7 @@ from bimu_hw import __version__
 from bimu_hw.cli_characterise import characterise_command
 from bimu_hw.cli_devices import fit_command
 from bimu_hw.cli_native import native
+from bimu_hw.cli_published import published
 from bimu_hw.cli_reproduce import reproduce
 from bimu_hw.cli_sampler import sampler
 from bimu_hw.cli_spice import spice
@@ -208,6 +209,7 @@ def show_device(name: str) -> None:
 
 commands.add_command(spice)
 commands.add_command(reproduce)
+commands.add_command(published)
 devices.add_command(sampler)
 devices.add_command(characterise_command)
 devices.add_command(native)

@@ -75,7 +75,10 @@ OPERATIONS = (
     Operation("leakage", "sampler", "sampling element without bias for 1 us", "sampler", "standby_power", 1e-6),
     Operation("sampler", "idle_bias", "element biased for 1 us while its array rests", "sampler", "bias_power", 1e-6),
     Operation("leakage", "periphery", "chip powered for 1 us", "component", "leakage_power", 1e-6),
-)
+    Operation("adc", "integrate", "sum integrated for one integration time", "component", "adc_integrate_energy"),
+    Operation("popcount", "bit", "weight bit compared with its input (XNOR) and counted", "component",
+              "popcount_bit_energy"),
+)  # fmt: skip
 
 #: Components, in order of first appearance; "array" holds the state-dependent read energy.
 COMPONENTS = ("array", *dict.fromkeys(op.component for op in OPERATIONS))

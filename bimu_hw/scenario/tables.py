@@ -65,6 +65,10 @@ def _check_ageing_temperature(kelvin: float) -> str | None:
     return None if 4 <= kelvin <= 700 else "allowed are temperatures from 4 K to 700 K"
 
 
+def _check_voltage(volt: float) -> str | None:
+    return None if 0.0 < volt <= 100 else "allowed are voltages above 0 V, up to 100 V"
+
+
 def _check_after_task(given: object) -> object:
     if given == "every" or (isinstance(given, int) and not isinstance(given, bool) and given >= 1):
         return given
@@ -99,6 +103,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 Duration = Annotated[float, *_quantity("s", "1 ms", _check_duration)]
 Rate = Annotated[float, *_quantity("Hz", "10 kHz", _check_rate)]
 Temperature = Annotated[float, *_quantity("K", "300 K", _check_temperature)]
+Voltage = Annotated[float, *_quantity("V", "0.8 V", _check_voltage)]
 Snapshots = Annotated[
     int | Literal["task"],
     BeforeValidator(_check_snapshots),
