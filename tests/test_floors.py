@@ -73,7 +73,7 @@ FOREIGN_ERRORS = {
     "SystemExit": "the command line's exit code",
 }
 #: pydantic turns a ValueError of a validator into the message that the scenario's reader makes a sentence of.
-VALIDATORS_RAISE_VALUE_ERROR = ("bimu_hw.scenario.tables", "bimu_hw.scenario.model")
+VALIDATORS_RAISE_VALUE_ERROR = ("bimu_hw.scenario.tables", "bimu_hw.scenario.model", "bimu_hw.scenario.published")
 
 NEVER_LONGER = 500
 
