@@ -48,6 +48,14 @@ _PUBLIC = {
     "bayesbinn_delta": "bimu_hw.learning",
     "loss_and_grad": "bimu_hw.learning",
     "uncertainty": "bimu_hw.learning",
+    "pulse_response": "bimu_hw.report.characterise_storage",
+    "level_distributions": "bimu_hw.report.characterise_storage",
+    "sampler_response": "bimu_hw.report.sampler",
+    "telegraph": "bimu_hw.report.characterise_sampler",
+    "solve_ir_drop": "bimu_hw.crossbar.ir_drop",
+    "read_pulses": "bimu_hw.fitting",
+    "fit_pulses": "bimu_hw.fitting",
+    "fitted_card": "bimu_hw.fitting",
 }
 
 __all__ = ["__version__", *_PUBLIC]
