@@ -199,10 +199,7 @@ class Run:
     def __init__(self, scenario: Scenario, folder: Path | None = None, *, progress: bool = False) -> None:
         self.scenario = scenario
         s = scenario
-        self.stream = TaskStream(
-            load_dataset(s.dataset), kind=s.stream.kind, tasks=s.stream.tasks, epochs=s.stream.epochs,
-            examples=s.stream.examples, seed=s.seeds.data, inputs=s.stream.inputs, label_noise=s.stream.label_noise,
-        )  # fmt: skip
+        self.stream = TaskStream(load_dataset(s.dataset), seed=s.seeds.data, **s.stream_options)
         self.n_examples = self.stream.n_examples
         self._encoder = InputEncoder(
             self.stream.n_in, s.crossbar.inputs, self.stream.n_bits, s.crossbar.input_bits,

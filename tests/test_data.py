@@ -399,6 +399,11 @@ class TestNpz:
                 "x_train: got integers from 256 to 256; allowed are 0 to 255",
             ),
             ({"x_train": np.full((12, 2, 3), 1j), "x_test": np.full((5, 2, 3), 1j)}, "got dtype complex128"),
+            ({"task_train": np.zeros(12, int)}, "has one of task_train and task_test"),
+            ({"task_train": np.zeros(12, int), "task_test": np.zeros(4, int)}, "task_test: got int64 of shape"),
+            ({"task_train": np.ones(12, int), "task_test": np.zeros(5, int)}, "task_train: got the tasks 1; they"),
+            ({"task_train": np.arange(12) % 3, "task_test": np.arange(5) % 2}, "has 3 tasks and task_test 2"),
+            ({"x_train": np.full((12, 2, 3), "a")}, "x_train is <U1"),
             ({"full_scale": np.array(16)}, "full_scale: got 16 with float features"),
             ({"full_scale": np.array([16, 2])}, "full_scale: got"),
         ],
@@ -437,6 +442,28 @@ class TestNpz:
         (tmp_path / "folder.npz").mkdir()
         with pytest.raises(DataError, match="Is a directory"):
             load_dataset(tmp_path / "folder.npz")
+
+
+    def test_whatever_byte_is_wrong(self, tmp_path: Path) -> None:
+        """Every byte of a small archive damaged, every length cut off: data, or one sentence."""
+        path = tmp_path / "mine.npz"
+        np.savez_compressed(path, **good_arrays())
+        content = path.read_bytes()
+        damaged = [bytearray(content) for _ in range(0, len(content), 3)]
+        for k, copy in enumerate(damaged):
+            copy[3 * k] ^= 0x81
+        refused = 0
+        for broken in (*damaged, *(content[:n] for n in range(0, len(content), 50))):
+            path.write_bytes(broken)
+            try:
+                load_dataset(path)
+            except DataError as error:
+                refused += 1
+                sentence = str(error)
+            else:
+                sentence = ""
+            assert "\n" not in sentence
+        assert refused > len(damaged) / 2
 
 
 class TestMnist:

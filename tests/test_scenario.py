@@ -229,6 +229,32 @@ def test_free_running_cells_are_no_complementary_pair():
     assert quickstart("device.holds=read", "crossbar.columns=reference").device.holds == "read"
 
 
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["stream.task_order=[0, 1]"], "stream.task_order: got 2 tasks, and stream.tasks = 3"),
+        (["stream.examples=300", "stream.switch_window=101"], "stream.switch_window: got 101; allowed are 0 to 100"),
+        (["stream.kind=from_file"], "stream.kind: got \"from_file\" with dataset = \"digits\""),
+        (["stream.kind=rotated", "stream.rotation_step=15"], "for example rotation_step = \"15 deg\""),
+        (["stream.kind=rotated", "stream.rotation_step=400 deg"], "from -180 deg to 180 deg"),
+        (["stream.kind=noisy"], "stream.noise_step: missing"),
+        (["stream.imbalance=0.5"], "stream.imbalance: got 0.5; allowed are numbers from 1"),
+    ],
+)
+def test_what_a_stream_cannot_be(overrides, said):
+    assert said in refusal(*overrides)
+
+
+def test_a_stream_option_at_its_neutral_value_is_no_part_of_what_is_computed():
+    plain = quickstart()
+    same = quickstart("stream.imbalance=1.0", "stream.switch_window=0")
+    assert same.hash == plain.hash
+    other = quickstart("stream.imbalance=2.0", "stream.switch_window=10", "stream.task_order=[0, 1, 0]")
+    assert other.hash != plain.hash
+    assert {"imbalance", "switch_window", "task_order"} <= set(other.resolved()["stream"])
+    assert not {"imbalance", "switch_window", "task_order", "noise_step"} & set(plain.resolved()["stream"])
+
+
 def test_words_of_the_file_are_the_words_of_the_package():
     fields = {name: info.annotation for name, info in ScenarioFile.model_fields.items()}
 
@@ -300,6 +326,11 @@ def test_the_relaxed_gradient_belongs_to_ideal_hardware(override, fault, needs):
 
 #: For each conditional key: what takes its effect away, and a value it could have.
 WITHOUT_EFFECT = {
+    "stream.classes_per_task": ([], "2"),
+    "stream.rotation_step": ([], "10 deg"),
+    "stream.noise_step": ([], "0.1"),
+    "stream.task_order": (["stream.kind=stationary"], "[0, 1, 0]"),
+    "stream.switch_window": (["stream.kind=stationary"], "100"),
     "labels.budget": (["labels.policy=always", "labels.gamma="], "0.1"),
     "labels.gamma": (["labels.policy=always", "labels.budget="], "0.5"),
     "labels.rate": ([], "0.5"),

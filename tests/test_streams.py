@@ -235,6 +235,208 @@ class TestLabelNoise:
         assert not np.array_equal(one, two)
 
 
+class TestClassIncremental:
+    def test_every_class_has_one_task(self, digits: DataSet) -> None:
+        stream = TaskStream(digits, kind="class_incremental", classes_per_task=3, tasks=3, seed=4)
+        shown = [set(stream.examples(stream.task_start(t), stream.task_start(t + 1))[1].tolist()) for t in range(3)]
+        assert [len(classes) for classes in shown] == [3, 3, 3]
+        assert len(set.union(*shown)) == 9
+        for task, classes in enumerate(shown):
+            codes, labels = stream.test_codes(task)
+            wanted = np.isin(digits.y_test, sorted(classes))
+            np.testing.assert_array_equal(codes, digits.x_test[wanted])
+            np.testing.assert_array_equal(labels, digits.y_test[wanted])
+
+    def test_the_seed_draws_the_classes_and_the_file_the_order(self, digits: DataSet) -> None:
+        first = []
+        for seed in range(6):
+            stream = TaskStream(digits, kind="class_incremental", classes_per_task=2, tasks=5, seed=seed)
+            rows = [stream.row_of(index) for index in range(200)]
+            assert rows == sorted(rows)
+            first.append(tuple(sorted({stream.true_label(index) for index in range(200)})))
+        assert len(set(first)) > 1
+
+    def test_the_smallest_task_sets_the_length(self, digits: DataSet) -> None:
+        stream = TaskStream(digits, kind="class_incremental", classes_per_task=5, tasks=2, epochs=2, seed=0)
+        sizes = np.bincount(digits.y_train)
+        halves = [sizes[sorted(set(stream.test_codes(task)[1].tolist()))].sum() for task in (0, 1)]
+        assert stream.n_examples == 2 * 2 * min(halves)
+
+    def test_no_more_tasks_than_classes(self, digits: DataSet) -> None:
+        with pytest.raises(ScenarioError, match="would need class number 12 of the 10"):
+            TaskStream(digits, kind="class_incremental", classes_per_task=4, tasks=3, seed=0)
+
+
+class TestDrift:
+    def test_rotation_is_that_of_scipy(self, digits: DataSet) -> None:
+        """scipy.ndimage interpolates the same way and is written by others; its pixels are rounded here."""
+        ndimage = pytest.importorskip("scipy.ndimage")
+        step = math.radians(25.0)
+        stream = TaskStream(digits, kind="rotated", rotation_step=step, tasks=3, seed=0)
+        np.testing.assert_array_equal(stream.test_codes(0)[0], digits.x_test)
+        for task in (1, 2):
+            cos, sin = math.cos(task * step), math.sin(task * step)
+            matrix = np.array([[cos, sin], [-sin, cos]])
+            middle = np.array([3.5, 3.5])
+            codes = stream.test_codes(task)[0]
+            for row in (0, 5, 50):
+                wanted = ndimage.affine_transform(
+                    digits.x_test[row].reshape(8, 8).astype(float), matrix, middle - matrix @ middle, order=1,
+                    mode="grid-constant",
+                )  # fmt: skip
+                assert np.abs(codes[row] - wanted.reshape(-1)).max() <= 0.5 + 1e-9
+
+    def test_a_quarter_turn_is_exact_and_counter_clockwise(self, digits: DataSet) -> None:
+        stream = TaskStream(digits, kind="rotated", rotation_step=math.pi / 2, tasks=2, examples=10, seed=0)
+        wanted = np.rot90(digits.x_train[2].reshape(8, 8)).reshape(-1)
+        np.testing.assert_array_equal(stream.example(stream.task_start(1) + 2)[0], wanted)
+
+    def test_only_images_are_turned(self, features: DataSet) -> None:
+        with pytest.raises(ScenarioError, match=r"has shape \(7,\); only images"):
+            TaskStream(features, kind="rotated", rotation_step=0.1, tasks=1, seed=0)
+
+    def test_noise_grows_from_task_to_task(self, features: DataSet) -> None:
+        """Float features are not clipped. 3,500 draws: each bound is passed by chance in fewer than one run in 1e6."""
+        stream = TaskStream(features, kind="noisy", noise_step=0.5, tasks=3, epochs=50, examples=1500, seed=2)
+        spread = features.x_train.astype(np.float64).std(ddof=1)
+        for task in range(3):
+            start = stream.task_start(task)
+            added = np.array([
+                (stream.example(start + k)[0] - features.x_train[k % 40]) / spread for k in range(500)
+            ])  # fmt: skip
+            assert abs(added.mean()) <= 5 * 0.5 * task / math.sqrt(3500) + 1e-6
+            assert added.std() == pytest.approx(0.5 * task, abs=5 * 0.5 * task / math.sqrt(7000) + 1e-6)
+
+    def test_noise_of_pixels_stays_in_their_range_and_is_new_each_time(self, digits: DataSet) -> None:
+        stream = TaskStream(digits, kind="noisy", noise_step=2.0, tasks=2, epochs=2, seed=2)
+        start = stream.task_start(1)
+        one, two = stream.example(start)[0], stream.example(start + 1500)[0]
+        assert stream.row_of(start) == stream.row_of(start + 1500) == 0
+        assert one.dtype == np.uint8
+        assert one.max() <= 16
+        assert not np.array_equal(one, two)
+        np.testing.assert_array_equal(one, stream.example(start)[0])
+        again = TaskStream(digits, kind="noisy", noise_step=2.0, tasks=2, seed=2)
+        np.testing.assert_array_equal(stream.test_codes(1)[0], again.test_codes(1)[0])
+        assert not np.array_equal(stream.test_codes(1)[0], digits.x_test)
+
+
+class TestImbalance:
+    def test_classes_thin_out_by_the_ratio(self, digits: DataSet) -> None:
+        stream = TaskStream(digits, kind="stationary", imbalance=32.0, tasks=1, seed=3)
+        labels = stream.examples(0, stream.n_examples)[1]
+        counts = np.sort(np.bincount(labels))[::-1]
+        smallest = np.bincount(digits.y_train).min()
+        np.testing.assert_allclose(counts, smallest * 32.0 ** (-np.arange(10) / 9), atol=0.5)
+        assert len(stream.test_codes(0)[1]) == 297
+
+    def test_which_class_is_rare_is_drawn(self, digits: DataSet) -> None:
+        rarest = set()
+        for seed in range(5):
+            stream = TaskStream(digits, kind="permuted", imbalance=100.0, tasks=2, seed=seed)
+            rows = [stream.row_of(index) for index in range(stream.task_start(1))]
+            assert rows == sorted(rows)
+            rarest.add(int(np.bincount(digits.y_train[rows], minlength=10).argmin()))
+        assert len(rarest) > 1
+
+    def test_with_classes_of_its_own_a_task_may_be_left_with_nothing_but_its_rare_ones(self, digits: DataSet) -> None:
+        stream = TaskStream(digits, kind="class_incremental", classes_per_task=5, imbalance=5.0, tasks=2, seed=0)
+        assert len({stream.true_label(index) for index in range(stream.n_examples)}) == 10
+
+
+class TestOrderOfTasks:
+    def test_tasks_come_back(self, digits: DataSet) -> None:
+        stream = TaskStream(digits, kind="permuted", tasks=5, task_order=[0, 2, 0, 1, 2], seed=6)
+        plain = TaskStream(digits, kind="permuted", tasks=3, seed=6)
+        for task, content in enumerate((0, 2, 0, 1, 2)):
+            np.testing.assert_array_equal(stream.pixel_order(task), plain.pixel_order(content))
+            np.testing.assert_array_equal(stream.test_codes(task)[0], plain.test_codes(content)[0])
+            start = stream.task_start(task)
+            np.testing.assert_array_equal(stream.example(start + 9)[0], plain.example(1500 * content + 9)[0])
+        # A task beyond the last is one that was never shown.
+        np.testing.assert_array_equal(stream.pixel_order(5), plain.pixel_order(3))
+
+    @pytest.mark.parametrize("order", [[0, 1], [0, -1, 1], [0, 1, 1.5], [0, 1, True]])
+    def test_an_order_names_as_many_tasks_as_there_are(self, digits: DataSet, order: list) -> None:
+        with pytest.raises(ScenarioError, match=r"stream\.task_order"):
+            TaskStream(digits, kind="permuted", tasks=3, task_order=order, seed=0)
+
+
+class TestGradualSwitch:
+    def test_the_share_of_the_later_task_rises_linearly(self, digits: DataSet) -> None:
+        """80 switches of 400 examples, in eight parts; false alarm below 1e-6 each (5 sigma)."""
+        stream = TaskStream(digits, kind="permuted", tasks=81, examples=81 * 500, switch_window=400, seed=5)
+        later = np.zeros(400)
+        for switch in range(1, 81):
+            start = stream.task_start(switch)
+            shown = np.array([stream.shown_task(index) for index in range(start - 250, start + 250)])
+            assert set(shown) == {switch - 1, switch}
+            assert (shown[:50] == switch - 1).all()
+            assert (shown[450:] == switch).all()
+            later += shown[50:450] == switch
+        parts = later.reshape(8, 50).sum(axis=1) / 4000
+        wanted = (np.arange(8) + 0.5) / 8
+        assert (np.abs(parts - wanted) < 5 * np.sqrt(wanted * (1 - wanted) / 4000)).all()
+
+    def test_the_turn_of_a_task_does_not_move(self, digits: DataSet) -> None:
+        abrupt, gradual = (
+            TaskStream(digits, kind="permuted", tasks=3, examples=301, switch_window=window, seed=5)
+            for window in (0, 100)
+        )
+        for index in range(301):
+            assert abrupt.task_of(index) == gradual.task_of(index) == abrupt.shown_task(index)
+            assert abrupt.row_of(index) == gradual.row_of(index)
+            shown = gradual.shown_task(index)
+            codes = digits.x_train[gradual.row_of(index)][gradual.pixel_order(shown)]
+            np.testing.assert_array_equal(gradual.example(index)[0], codes)
+
+    def test_windows_do_not_overlap(self, digits: DataSet) -> None:
+        with pytest.raises(ScenarioError, match=r"switch_window: got 101; allowed are 0 to 100"):
+            TaskStream(digits, kind="permuted", tasks=3, examples=301, switch_window=101, seed=5)
+
+
+class TestTasksOfAFile:
+    def test_the_file_says_which_example_is_whose(self, tmp_path: Path) -> None:
+        rng = np.random.default_rng(8)
+        arrays = {
+            "x_train": rng.normal(size=(40, 6)), "y_train": np.arange(40) % 4, "task_train": np.arange(40) // 5 % 2,
+            "x_test": rng.normal(size=(12, 6)), "y_test": np.arange(12) % 4, "task_test": np.arange(12) % 2,
+        }  # fmt: skip
+        np.savez(tmp_path / "features.npz", **arrays)
+        data = load_dataset(tmp_path / "features.npz")
+        stream = TaskStream(data, kind="from_file", tasks=2, seed=0)
+        assert stream.n_examples == 40
+        for index in range(40):
+            assert arrays["task_train"][stream.row_of(index)] == stream.task_of(index) == index // 20
+        codes, labels = stream.test_codes(1)
+        np.testing.assert_array_equal(codes, arrays["x_test"][1::2].astype(np.float32))
+        np.testing.assert_array_equal(labels, arrays["y_test"][1::2])
+        with pytest.raises(DataError, match="no example of task 2"):
+            TaskStream(data, kind="from_file", tasks=3, seed=0)
+
+    def test_other_data_have_none(self, digits: DataSet) -> None:
+        with pytest.raises(ScenarioError, match="task_train and task_test"):
+            TaskStream(digits, kind="from_file", tasks=2, seed=0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kind": "noisy", "noise_step": 0.7, "tasks": 3, "switch_window": 90, "task_order": [1, 0, 1]},
+        {"kind": "class_incremental", "classes_per_task": 2, "tasks": 3, "imbalance": 3.0, "label_noise": 0.2},
+        {"kind": "rotated", "rotation_step": 0.4, "tasks": 3, "inputs": "binarised", "switch_window": 50},
+    ],
+)
+def test_any_example_can_be_asked_for_at_any_time(digits: DataSet, options: dict) -> None:
+    """A resumed run knows the index alone: another stream, asked backwards, gives the same examples."""
+    stream, other = (TaskStream(digits, seed=7, examples=300, **options) for _ in range(2))
+    codes, labels = stream.examples(0, 300)
+    for index in reversed(range(0, 300, 7)):
+        code, label = other.example(index)
+        np.testing.assert_array_equal(code, codes[index])
+        assert label == labels[index]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -245,6 +447,12 @@ class TestLabelNoise:
         ({"epochs": True}, "stream.epochs: got True"),
         ({"examples": 1}, "stream.examples: got 1; with 2 tasks"),
         ({"examples": 3001}, "allowed are 2 to 3000"),
+        ({"imbalance": 0.5}, "stream.imbalance: got 0.5"),
+        ({"classes_per_task": 2}, "stream.classes_per_task: has no effect with stream.kind = 'permuted'"),
+        ({"kind": "class_incremental"}, "stream.classes_per_task: got None"),
+        ({"kind": "noisy", "noise_step": -1.0}, "stream.noise_step: got -1.0; allowed are finite numbers from 0"),
+        ({"kind": "rotated"}, "stream.rotation_step: got None"),
+        ({"switch_window": -1}, "stream.switch_window: got -1"),
         ({"label_noise": 1.5}, "stream.label_noise: got 1.5"),
         ({"label_noise": float("nan")}, "stream.label_noise: got nan"),
         ({"label_noise": "0.5"}, "stream.label_noise: got '0.5'"),

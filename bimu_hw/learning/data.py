@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -19,11 +17,13 @@ import numpy as np
 
 from bimu_hw.errors import DataError, ScenarioError, did_you_mean
 from bimu_hw.learning.idx import IDX_SOURCES, IdxSource, load_idx
+from bimu_hw.learning.npz import read_npz
 
 #: The names `load_dataset` knows besides paths to ``.npz`` files.
 DATASET_NAMES = ("digits", *IDX_SOURCES)
 
 _ARRAY_NAMES = ("x_train", "y_train", "x_test", "y_test")
+_TASK_NAMES = ("task_train", "task_test")
 _N_DIGITS_TRAIN = 1500
 _DIGITS_CITATION = (
     "E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository "
@@ -54,7 +54,11 @@ class DataSet:
     """The integer that stands for white: 16 for digits, 255 for IDX files; 1 for float features."""
     citation: str
     sha256: str = field(default="")
-    """Digest of the four arrays (dtype, shape, bytes): the data's identity, whatever file they came from."""
+    """Digest of the arrays (dtype, shape, bytes): the data's identity, whatever file they came from."""
+    task_train: np.ndarray | None = None
+    """[n_train], int64, 0 to T - 1, read-only: the task of each example, where the data set says."""
+    task_test: np.ndarray | None = None
+    """[n_test], int64, read-only."""
 
     @property
     def n_in(self) -> int:
@@ -81,7 +85,8 @@ def load_dataset(
         ``"digits"`` (embedded: 1,500 training and 297 test images in file order), ``"mnist"``,
         ``"fashion_mnist"``, or the path of an ``.npz`` file with the arrays ``x_train``, ``y_train``,
         ``x_test``, ``y_test``: integers from 0 to 255 or finite floats, examples first; labels 0 to C - 1.
-        Integers may come with a scalar ``full_scale`` (default 255).
+        Integers may come with a scalar ``full_scale`` (default 255), and any data with ``task_train`` and
+        ``task_test``, the number of each example's task from 0.
     data_dir : path, optional
         Folder of the IDX files, directly or in a subfolder named after the data set. Default: the environment
         variable ``BIMU_DATA_DIR``; unset or empty, the user's cache, filled by download on first use.
@@ -135,12 +140,11 @@ def _load_digits() -> DataSet:
 
 
 def _load_npz(path: Path) -> DataSet:
-    arrays = _read_npz(path)
-    unknown = sorted(set(arrays) - {*_ARRAY_NAMES, "full_scale"})
+    arrays = read_npz(path)
+    known = (*_ARRAY_NAMES, *_TASK_NAMES, "full_scale")
+    unknown = sorted(set(arrays) - set(known))
     if unknown:
-        raise DataError(
-            f"{path}: unknown array {unknown[0]!r}. {did_you_mean(unknown[0], (*_ARRAY_NAMES, 'full_scale'))}"
-        )
+        raise DataError(f"{path}: unknown array {unknown[0]!r}. {did_you_mean(unknown[0], known)}")
     missing = [key for key in _ARRAY_NAMES if key not in arrays]
     if missing:
         raise DataError(f"{path}: lacks {', '.join(missing)}; the file must hold {', '.join(_ARRAY_NAMES)}.")
@@ -150,40 +154,11 @@ def _load_npz(path: Path) -> DataSet:
         if value.shape != () or value.dtype.kind not in "iu" or not 1 <= int(value) <= 255:
             raise DataError(f"{path}, full_scale: got {value!r}; allowed is one integer from 1 to 255.")
         full_scale = int(value)
+    if ("task_train" in arrays) != ("task_test" in arrays):
+        raise DataError(f"{path}: has one of task_train and task_test; give both, or none.")
+    tasks = (arrays["task_train"], arrays["task_test"]) if "task_train" in arrays else None
     return make_dataset(path.stem, *(arrays[key] for key in _ARRAY_NAMES), full_scale=full_scale,
-                        citation="user data", where=str(path))  # fmt: skip
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        # Opened here: given a name, numpy.load leaves a damaged archive open.
-        with open(path, "rb") as stream:
-            loaded = np.load(stream, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                raise DataError(f"{path}: holds one bare array; write an archive with numpy.savez.")
-            with loaded:
-                return {key: _member(loaded, key, path) for key in loaded.files}
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file.") from None
-    except DataError:
-        raise
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: not a readable .npz archive ({_brief(error)}).") from None
-
-
-def _member(archive: np.lib.npyio.NpzFile, key: str, path: Path) -> np.ndarray:
-    try:
-        return archive[key]
-    except ValueError as error:
-        raise DataError(
-            f"{path}, {key}: cannot be read ({_brief(error)}); pickled objects are refused, arrays of numbers are "
-            f"allowed."
-        ) from None
-
-
-def _brief(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split()).rstrip(".")
+                        citation="user data", where=str(path), tasks=tasks)  # fmt: skip
 
 
 def make_dataset(
@@ -196,6 +171,7 @@ def make_dataset(
     citation: str,
     full_scale: int | None = None,
     where: str | None = None,
+    tasks: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> DataSet:
     """Check four arrays and make a data set of them.
 
@@ -211,6 +187,9 @@ def make_dataset(
         The integer that stands for white; default 255. Float features have none.
     where : str, optional
         The file, for messages; default: the name.
+    tasks : tuple of numpy.ndarray, optional
+        The task of each training and of each test example, integers; every task from 0 to the largest must have
+        examples of both.
 
     Raises
     ------
@@ -250,8 +229,12 @@ def make_dataset(
             f"{where}, y_test: got the label{'s' * (strange.size > 1)} {_listed(strange)}; "
             f"the training set has 0 to {n_classes - 1}."
         )
+    names: tuple[str, ...] = _ARRAY_NAMES
+    if tasks is not None:
+        arrays += _task_arrays(tasks, len(train), len(test), where)
+        names += _TASK_NAMES
     digest = hashlib.sha256()
-    for key, array in zip(_ARRAY_NAMES, arrays, strict=True):
+    for key, array in zip(names, arrays, strict=True):
         digest.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.data)
         array.flags.writeable = False
@@ -266,7 +249,29 @@ def make_dataset(
         full_scale=scale if arrays[0].dtype == np.uint8 else 1,
         citation=citation,
         sha256=digest.hexdigest(),
+        **dict(zip(_TASK_NAMES, arrays[4:], strict=False)),
     )
+
+
+def _task_arrays(tasks: tuple[np.ndarray, np.ndarray], n_train: int, n_test: int, where: str) -> list[np.ndarray]:
+    """Return the numbers of tasks, checked: 0 to T - 1, each with examples to learn and to test."""
+    arrays = []
+    for key, given, n in zip(_TASK_NAMES, tasks, (n_train, n_test), strict=True):
+        array = np.asarray(given)
+        if array.shape != (n,) or array.dtype.kind not in "iu":
+            raise DataError(
+                f"{where}, {key}: got {array.dtype} of shape {array.shape} for {n} examples; allowed is one integer "
+                "for each."
+            )
+        present = np.unique(array)
+        if int(present[0]) != 0 or int(present[-1]) != len(present) - 1:
+            raise DataError(f"{where}, {key}: got the tasks {_listed(present)}; they must be 0 to T - 1, each present.")
+        arrays.append(array.astype("<i8"))
+    if arrays[0].max() != arrays[1].max():
+        raise DataError(
+            f"{where}: task_train has {arrays[0].max() + 1} tasks and task_test {arrays[1].max() + 1}; make them equal."
+        )
+    return arrays
 
 
 def _features(x: np.ndarray, full_scale: int, where: str) -> np.ndarray:

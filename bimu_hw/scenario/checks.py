@@ -13,6 +13,7 @@ from bimu_hw.devices import DeviceModel, time_matters
 from bimu_hw.errors import ScenarioError, did_you_mean
 from bimu_hw.learning.data import DATASET_NAMES
 from bimu_hw.learning.policies import POLICY_PARAMETERS
+from bimu_hw.learning.streams import STREAM_PARAMETERS
 from bimu_hw.nonidealities import Nonidealities
 from bimu_hw.presets import PRESETS, RULE_PARAMETERS
 from bimu_hw.scenario.cards import LoadedCards
@@ -63,12 +64,28 @@ def _rule_uses(key: str) -> Callable[[ScenarioFile, int], bool]:
     return lambda file, n_levels: key in RULE_PARAMETERS[file.learning.rule]
 
 
+def _kind_uses(key: str) -> Callable[[ScenarioFile, int], bool]:
+    return lambda file, n_levels: key in STREAM_PARAMETERS[file.stream.kind]
+
+
+_KIND = "stream.kind = \"{file.stream.kind}\""
 _POLICY = "labels.policy = \"{file.labels.policy}\""
 _RULE = "learning.rule = \"{file.learning.rule}\""
 _ARRIVALS = "accelerator.arrivals = \"{file.accelerator.arrivals}\""
 
 #: Every key that others can leave without effect. It is then refused in a file and absent from the resolved scenario.
 CONDITIONS = (
+    *(
+        Condition("stream", key, _kind_uses(key), f"{_KIND} does not use it", needed_by=_KIND)
+        for key in sorted({key for keys in STREAM_PARAMETERS.values() for key in keys})
+    ),
+    *(
+        Condition(
+            "stream", key, lambda file, n_levels: file.stream.kind != "stationary",
+            f"all tasks of {_KIND} are the same", idle=idle,
+        )
+        for key, idle in (("task_order", None), ("switch_window", 0))
+    ),
     *(
         Condition("labels", key, _policy_uses(key), f"{_POLICY} does not use it", needed_by=_POLICY)
         for key in sorted({key for keys in POLICY_KEYS.values() for key in keys.values()})
@@ -287,6 +304,20 @@ def _contradictions(file: ScenarioFile, cards: LoadedCards, folder: Path) -> Ite
                                 "A path must end in .npz."  # fmt: skip
     if stream.examples is not None and stream.examples < stream.tasks:
         yield "stream.examples", f"got {stream.examples} for {stream.tasks} tasks; allowed is at least one each."
+    order = stream.task_order
+    if order is not None and len(order) != stream.tasks:
+        yield "stream.task_order", f"got {len(order)} tasks, and stream.tasks = {stream.tasks}; make the two agree."
+    share = (stream.examples or 0) // stream.tasks
+    if stream.examples is not None and stream.switch_window > share:
+        yield "stream.switch_window", (
+            f"got {stream.switch_window}; allowed are 0 to {share}, the examples of a task, so that the windows of two "
+            "switches do not overlap."
+        )
+    if stream.kind == "from_file" and not stream.dataset.lower().endswith(".npz"):
+        yield "stream.kind", (
+            f"got \"from_file\" with dataset = \"{stream.dataset}\", which has no tasks of its own; give an .npz file "
+            "with task_train and task_test, or another kind."
+        )
     if file.labels.policy == "variation_ratio" and file.labels.threshold is not None and file.labels.threshold > 1:
         yield "labels.threshold", f"got {file.labels.threshold:g}; a variation ratio is a fraction: allowed are 0 to 1."
     levels = cards.storage.params["n_levels"].value

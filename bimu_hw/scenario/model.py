@@ -15,6 +15,7 @@ from pydantic import PrivateAttr, ValidationError
 
 from bimu_hw.cards import Card
 from bimu_hw.learning.policies import LabelPolicy, policy_from_spec
+from bimu_hw.learning.streams import STREAM_PARAMETERS
 from bimu_hw.presets import RULE_PARAMETERS
 from bimu_hw.random import check_seed
 from bimu_hw.scenario.cards import LoadedCards, load_cards
@@ -85,6 +86,14 @@ class Scenario(ScenarioFile):
         return self.folder / given if given.lower().endswith(".npz") else given
 
     @property
+    def stream_options(self) -> dict[str, Any]:
+        """The options of the task stream, as `bimu_hw.learning.streams.TaskStream` takes them, but for its seed."""
+        shared = (
+            "kind", "tasks", "epochs", "examples", "inputs", "label_noise", "imbalance", "task_order", "switch_window",
+        )  # fmt: skip
+        return {name: getattr(self.stream, name) for name in (*shared, *STREAM_PARAMETERS[self.stream.kind])}
+
+    @property
     def rule_parameters(self) -> dict[str, float]:
         """Hyperparameters of the learning rule, named as its arguments."""
         return {name: getattr(self.learning, name) for name in RULE_PARAMETERS[self.learning.rule]}
@@ -107,6 +116,9 @@ class Scenario(ScenarioFile):
         del content["device"]["storage_params"], content["device"]["sampler_params"], content["components"]["params"]
         if not self.ageing:
             del content["ageing"]
+        for key, neutral in (("task_order", None), ("switch_window", 0), ("imbalance", 1.0)):
+            if content["stream"][key] == neutral:
+                del content["stream"][key]
         for table, key in idle_keys(self, self.n_levels):
             content[table].pop(key, None)
         if self.device.conductance_map is None:

@@ -9,6 +9,7 @@ has an example for the message that asks for it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -69,6 +70,10 @@ def _check_voltage(volt: float) -> str | None:
     return None if 0.0 < volt <= 100 else "allowed are voltages above 0 V, up to 100 V"
 
 
+def _check_angle(radians: float) -> str | None:
+    return None if 0 < abs(radians) <= math.pi else "allowed are angles from -180 deg to 180 deg, and not 0"
+
+
 def _check_after_task(given: object) -> object:
     if given == "every" or (isinstance(given, int) and not isinstance(given, bool) and given >= 1):
         return given
@@ -102,6 +107,7 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Duration = Annotated[float, *_quantity("s", "1 ms", _check_duration)]
 Rate = Annotated[float, *_quantity("Hz", "10 kHz", _check_rate)]
+Angle = Annotated[float, *_quantity("rad", "15 deg", _check_angle)]
 Temperature = Annotated[float, *_quantity("K", "300 K", _check_temperature)]
 Voltage = Annotated[float, *_quantity("V", "0.8 V", _check_voltage)]
 Snapshots = Annotated[
@@ -147,7 +153,7 @@ class Seeds(Table):
     noise: Seed = 0
     """Initial natural parameters, weight samples and device noise."""
     data: Seed = 0
-    """Permutations, arrivals and label noise."""
+    """The stream (permutations, classes, noise of inputs and labels) and arrivals."""
 
 
 class Stream(Table):
@@ -155,10 +161,25 @@ class Stream(Table):
 
     dataset: str
     """"digits", "mnist", "fashion_mnist", or the path of an .npz file (relative to the scenario)."""
-    kind: Literal["permuted", "stationary"]
-    """Whether each task has its own random order of inputs, or all tasks are the data set as it is."""
+    kind: Literal["permuted", "stationary", "class_incremental", "rotated", "noisy", "from_file"]
+    """What a task is: its own random order of inputs, the data set as it is, classes of its own, images turned further
+    or noisier from task to task, or what the .npz file says."""
     tasks: Count
     """Number of tasks."""
+    classes_per_task: Count | None = Field(None, examples=[2])
+    """Classes of a task (class_incremental)."""
+    rotation_step: Angle | None = Field(None, examples=["15 deg"])
+    """Angle by which images are turned further from task to task; the first shows them as they are (rotated)."""
+    noise_step: Annotated[float, Field(gt=0, le=100)] | None = Field(None, examples=[0.2])
+    """Growth from task to task of the noise on every pixel, in standard deviations of the training set (noisy)."""
+    task_order: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] | None = Field(
+        None, examples=[[0, 1, 2, 0, 1, 2]]
+    )
+    """Which task comes when, counted from 0, as many as tasks; omitted: each once (not stationary)."""
+    switch_window: Annotated[int, Field(ge=0)] = 0
+    """Examples over which one task gives way to the next; 0: abruptly (not stationary)."""
+    imbalance: Annotated[float, Field(ge=1, le=1e6)] = 1.0
+    """How many times as many training examples the most common class has as the rarest; 1: the data set as it is."""
     epochs: Count = 1
     """How often, at most, a task shows each training example."""
     examples: Count | None = None
