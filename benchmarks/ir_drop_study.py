@@ -178,11 +178,9 @@ def write_tables(rows: list[dict[str, Any]], folder: Path) -> None:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from bimu_hw.report.figures import COLOURS, STYLE
+    from bimu_hw.report.style import COLOURS, new_figure, paper_style, save_figure
 
     colours = dict(zip((None, 0.0, *OHMS), ("#000000", "#999999", *COLOURS[:4]), strict=True))
 
@@ -206,8 +204,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
                 plot(axes, key, scale, study=study, ohm=ohm, compensated=compensated)
         finish(axes, TILES[study], xlabel="side of a tile (synapses)", ylabel=label, title=title)
 
-    with mpl.rc_context({**STYLE, "axes.titlesize": 9}):
-        figure = Figure(figsize=(9.6, 5.6))
+    with paper_style():
+        figure = new_figure("double", 4.6)
         (a, b, c), (d, e, f) = figure.subplots(2, 3)
         panel(a, "mnist", "accuracy", 100.0, "test accuracy (%)", "(a) MNIST, inference")
         panel(b, "mnist", "transmission", 1.0, "transmission of the sums", "(b) MNIST, layer 1", both=False)
@@ -225,8 +223,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         names = dict(zip(colours, ("no resistance", "0 Ω, terminals 50 Ω", *(f"{o:g} Ω" for o in OHMS)), strict=True))
         lines = [Line2D([], [], color=colours[o], marker="o", ms=3, label=name) for o, name in names.items()]
         lines.append(Line2D([], [], color="0.3", ls="--", marker="o", ms=3, mfc="white", label="column gain"))
-        figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), fontsize=8)
-        figure.savefig(path, format="png", metadata={"Software": "bimu-hw"})
+        figure.legend(handles=lines, loc="outside lower center", ncols=(len(lines) + 1) // 2)
+        save_figure(figure, path)
 
 
 def main() -> None:

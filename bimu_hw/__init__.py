@@ -41,7 +41,7 @@ _PUBLIC = {
     "load_scenario": "bimu_hw.scenario",
     "make_scenario": "bimu_hw.scenario",
     "run_scenario": "bimu_hw.run",
-    "open_run": "bimu_hw.record",
+    "open_run": "bimu_hw.analysis",  # which also puts the accessor `.bimu` on what it opens
     "load_card": "bimu_hw.cards",
     "shipped_cards": "bimu_hw.cards",
     "bimu_delta": "bimu_hw.learning",

@@ -63,41 +63,36 @@ def run_for_figure(folder: Path) -> tuple[Path, dict]:
 
 def draw(path: Path) -> None:
     """Draw accuracy, energy and freezing of one run side by side."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
     import bimu_hw
-    from bimu_hw.report.figures import COLOURS, plot_accuracy, plot_energy, plot_freezing
+    from bimu_hw.report.figures import plot_accuracy, plot_energy, plot_freezing
+    from bimu_hw.report.style import new_figure, paper_style, save_figure
 
-    style = {
-        "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
-        "legend.frameon": False, "axes.prop_cycle": mpl.cycler(color=COLOURS),
-    }  # fmt: skip
-    with mpl.rc_context(style), bimu_hw.open_run(path) as run:
-        figure = Figure(figsize=(13.0, 3.9), dpi=150, layout="constrained")
+    with paper_style({"savefig.dpi": 220}), bimu_hw.open_run(path) as run:
+        figure = new_figure(9.0, 2.7)
         accuracy, energy, freezing = figure.subplots(1, 3)
         plot_accuracy(run, accuracy)
         plot_energy(run, energy)
         plot_freezing(run, freezing)
         for line in freezing.get_lines():
             line.set_marker("")
-        freezing.legend(fontsize=8)  # without the markers
-        energy.set_xlabel(f"energy per query\n({energy.get_title()})")
-        energy.set_title("")
+        freezing.legend()  # without the markers, and inside
+        energy.set_xlabel(f"energy per query\n({energy.get_title(loc='right')})")
+        energy.set_title("", loc="right")
         for axes, title in (
             (accuracy, "a   what it learns"),
             (energy, "b   what a query costs"),
             (freezing, "c   when its synapses freeze"),
         ):
-            axes.set_title(title, fontsize=10, loc="left")
+            axes.set_title(title, fontsize=8, loc="left")
         task = run["queries/task"].values
+        for start in run["queries/example"].values[1:][task[1:] != task[:-1]]:
+            freezing.axvline(start, color="0.8", lw=0.6, zorder=0)
         for axes in (accuracy, freezing):
-            for start in run["queries/example"].values[1:][task[1:] != task[:-1]]:
-                axes.axvline(start, color="0.8", lw=0.8, zorder=0)
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         FIGURE.parent.mkdir(exist_ok=True)
-        figure.savefig(FIGURE, metadata={"Software": "bimu-hw"})
+        save_figure(figure, FIGURE)
 
 
 def main() -> None:

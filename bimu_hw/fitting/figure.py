@@ -8,7 +8,7 @@ import numpy as np
 
 from bimu_hw.fitting.estimates import Fit
 from bimu_hw.fitting.pulses import Pulses
-from bimu_hw.report.figures import COLOURS
+from bimu_hw.report.style import COLOURS, new_figure, paper_style, save_figure
 
 #: Devices drawn in full; of more, evenly chosen ones.
 _MOST_DRAWN = 20
@@ -16,11 +16,8 @@ _MOST_DRAWN = 20
 
 def draw_fit(fit: Fit, pulses: Pulses, path: Path) -> None:
     """Draw readings and mean curve, residuals over pulses, and their distribution, as a PNG file."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(8.4, 3.0), dpi=150, layout="constrained")
+    with paper_style():
+        figure = new_figure("double", 2.6)
         left, middle, right = figure.subplots(1, 3, width_ratios=(1.3, 1.2, 0.8))
         scale, unit = (1e6, "µS") if pulses.unit == "S" else (1.0, "1")
         received = np.arange(pulses.value.shape[1])
@@ -32,7 +29,7 @@ def draw_fit(fit: Fit, pulses: Pulses, path: Path) -> None:
         left.plot(received[shown], scale * fit.mean[shown], lw=2, color=COLOURS[3], label="mean device")
         kind = "conductance" if pulses.unit == "S" else "weight"
         left.set(xlabel="pulses received", ylabel=f"{kind} ({unit})")
-        left.legend(fontsize=8, frameon=False)
+        left.legend()
         each = np.isfinite(fit.innovation)
         middle.plot(np.nonzero(each)[1], fit.innovation[each], ".", ms=1.5, color=COLOURS[0], alpha=0.4)
         middle.axhline(0.0, lw=0.8, color="black")
@@ -41,6 +38,6 @@ def draw_fit(fit: Fit, pulses: Pulses, path: Path) -> None:
         right.hist(fit.innovation[each], bins=bins, density=True, color=COLOURS[0], alpha=0.6, label="readings")
         right.plot(bins, np.exp(-0.5 * bins**2) / np.sqrt(2.0 * np.pi), color=COLOURS[3], label="normal")
         right.set(xlabel="the same, all pulses", ylabel="density", ylim=(0.0, 0.65))
-        right.legend(fontsize=8, frameon=False, loc="upper right")
-        figure.suptitle(f"{fit.model} fitted to {pulses.file_name}", fontsize=9)
-        figure.savefig(path, metadata={"Software": "bimu-hw"})
+        right.legend(loc="upper right")
+        figure.suptitle(f"{fit.model} fitted to {pulses.file_name}")
+        save_figure(figure, path)

@@ -15,6 +15,7 @@ from bimu_hw.report import characterise_plots as plots
 from bimu_hw.report import characterise_sampler as samplers
 from bimu_hw.report import characterise_storage as stores
 from bimu_hw.report.sampler import format_response, sampler_response
+from bimu_hw.report.style import new_figure, paper_style, save_figure
 from bimu_hw.units import format_quantity
 
 if TYPE_CHECKING:
@@ -78,22 +79,16 @@ def characterise(card: Card, n_devices: int = 1000, seed: int = 1) -> Characteri
 
 def draw(found: Characterisation, folder: Path) -> list[Path]:
     """Draw all figures as PNG files into a folder, one or two columns of a journal wide; return their paths."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     paths = []
     for name, (per_row, panels) in found.figures.items():
         rows = -(-len(panels) // per_row)
-        with mpl.rc_context(plots.PAPER_STYLE):
-            width = plots.ONE_COLUMN if per_row == 1 else plots.TWO_COLUMNS
-            figure = Figure(figsize=(width, 2.6 * rows))
+        with paper_style():
+            figure = new_figure("single" if per_row == 1 else "double", 2.5 * rows)
             axes = figure.subplots(rows, per_row, squeeze=False).ravel()
             for panel, at in zip(panels, axes, strict=True):
                 panel(at)
-            figure.suptitle(found.card.name, fontsize=8, fontweight="bold")
-            path = folder / f"{found.card.name}_{name}.png"
-            figure.savefig(path, metadata={"Software": "bimu-hw"})
-        paths.append(path)
+            figure.suptitle(found.card.name, fontweight="bold")
+            paths.append(save_figure(figure, folder / f"{found.card.name}_{name}.png"))
     return paths
 
 

@@ -6,54 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bimu_hw.report.figures import COLOURS, STYLE
 from bimu_hw.report.sampler import SamplerResponse
+from bimu_hw.report.style import COLOURS, plain_log, si_axis, whole_numbers
 from bimu_hw.units import format_quantity
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
-#: Widths of one and of two columns of a journal, in inches.
-ONE_COLUMN, TWO_COLUMNS = 3.5, 7.2
-#: Settings of these figures. They keep their width: nothing is cut off when they are written.
-PAPER_STYLE: dict[Any, Any] = {
-    **STYLE, "figure.dpi": 200, "font.size": 8, "axes.labelsize": 8, "axes.titlesize": 8, "legend.fontsize": 7,
-    "xtick.labelsize": 7, "ytick.labelsize": 7, "lines.linewidth": 1.2, "savefig.bbox": "standard",
-    "legend.handlelength": 1.6,
-}  # fmt: skip
 _UP, _DOWN = COLOURS[0], COLOURS[3]
-
-
-def _engineering(axis: Any, unit: str) -> None:
-    from matplotlib.ticker import EngFormatter
-
-    axis.set_major_formatter(EngFormatter(unit, sep="\N{NARROW NO-BREAK SPACE}"))
 
 
 def _log_axis(axes: Axes, unit: str = "") -> None:
     """Give x a logarithmic axis: with SI prefixes if a unit is given, else with powers of ten."""
     axes.set_xscale("log")
-    _plain_log(axes.xaxis)
+    plain_log(axes.xaxis)
     if unit:
-        _engineering(axes.xaxis, unit)
-
-
-def _plain_log(axis: Any) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(numticks=7))
-    axis.set_minor_formatter(NullFormatter())
+        si_axis(axes.xaxis, unit)
 
 
 def _signed(level: float) -> str:
     return f"{level:+g}".replace("-", "−")
-
-
-def _whole_numbers(axes: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
 
 
 def _band(axes: Axes, x: Any, values: Any, colour: str, label: str = "", band: str = "") -> None:
@@ -83,7 +56,7 @@ def plot_pulse_response(data: xr.Dataset, axes: Axes) -> Axes:
         axes.plot(pulse, trace, color=("0.25", "0.45", "0.65")[i], lw=0.6, label="single cells" if i == 0 else None)
     axes.axvline(n_up, color="0.5", lw=0.7, ls=":")
     axes.set(xlabel="pulses (up, then down)", ylabel="level", xlim=(0, int(pulse[-1])))
-    _whole_numbers(axes)
+    whole_numbers(axes.xaxis, 5)
     bottom, top = axes.get_ylim()
     axes.set_ylim(bottom, top + 0.3 * (top - bottom))  # room for the legend
     axes.legend(loc="upper center", ncols=3, columnspacing=0.8)
@@ -109,11 +82,11 @@ def plot_conductance(data: xr.Dataset, axes: Axes) -> Axes:
         axes.axvline(int(data.attrs["n_up"]), color="0.5", lw=0.7, ls=":")
         axes.set(xlabel="pulses (up, then down)", ylabel="conductance")
     axes.set_xlim(0, int(pulse[-1]))
-    _whole_numbers(axes)
+    whole_numbers(axes.xaxis, 5)
     bottom, top = axes.get_ylim()
     axes.set_ylim(bottom, top + 0.22 * (top - bottom))
     axes.legend(loc="upper center", ncols=3, columnspacing=0.8)
-    _engineering(axes.yaxis, "S")
+    si_axis(axes.yaxis, "S")
     return axes
 
 
@@ -164,9 +137,9 @@ def plot_switching_probability(data: xr.Dataset, axes: Axes) -> Axes:
             label=f"pulses {direction}",
         )  # fmt: skip
     axes.set_yscale("log")
-    _plain_log(axes.yaxis)
+    plain_log(axes.yaxis)
     axes.set(xlabel="pulses", ylabel="share of cells not moved")
-    _whole_numbers(axes)
+    whole_numbers(axes.xaxis, 5)
     axes.legend(loc="upper right")
     return axes
 
@@ -244,7 +217,7 @@ def plot_noise_trace(data: xr.Dataset, axes: Axes, n_points: int = 1200) -> Axes
     for i, cell in enumerate(largest):
         axes.plot(time, seen[:n_points, cell], color=COLOURS[(0, 1, 2)[i]], lw=0.6)
     axes.set(xlabel="time", ylabel="level as seen", title="three cells")
-    _engineering(axes.xaxis, "s")
+    si_axis(axes.xaxis, "s")
     return axes
 
 
@@ -258,7 +231,7 @@ def plot_spectrum(data: xr.Dataset, axes: Axes) -> Axes:
     axes.loglog(*mean, "o", ms=2.5, color=COLOURS[0], label="measured")
     axes.loglog(frequency, data["expected"].values, color=COLOURS[1], label="expected")
     _log_axis(axes, "Hz")
-    _plain_log(axes.yaxis)
+    plain_log(axes.yaxis)
     axes.set(xlabel="frequency", ylabel="noise power (levels² / Hz)")
     axes.legend(loc="lower left")
     return axes
@@ -311,7 +284,7 @@ def plot_telegraph_trace(data: xr.Dataset, axes: Axes) -> Axes:
     axes.set_yticks(np.arange(data["lam"].size), [f"λ = {lam:g}" for lam in data["lam"].values])
     axes.set(xlabel="time", title="one free-running device", xlim=(0, end))
     axes.grid(axis="y", visible=False)
-    _engineering(axes.xaxis, "s")
+    si_axis(axes.xaxis, "s")
     return axes
 
 
@@ -325,7 +298,7 @@ def plot_autocorrelation(data: xr.Dataset, axes: Axes) -> Axes:
         axes.plot(lag[:61], np.exp(-lag[:61] / tau), color=colour, lw=0.9, label="exp(−t/τ)" if i == 0 else None)
     axes.set(xlabel="time between looks", ylabel="autocorrelation", ylim=(-0.05, 1.05))
     axes.legend(loc="upper right")
-    _engineering(axes.xaxis, "s")
+    si_axis(axes.xaxis, "s")
     return axes
 
 
@@ -342,10 +315,10 @@ def plot_dwell_times(data: xr.Dataset, axes: Axes, which: int = 1) -> Axes:
                   label=f"state {name}, mean {format_quantity(dwell, 's')}")  # fmt: skip
         axes.plot(time[there], np.exp(-time[there] / dwell), color=(_UP, _DOWN)[i], lw=0.9)
     axes.set_yscale("log")
-    _plain_log(axes.yaxis)
+    plain_log(axes.yaxis)
     axes.set(xlabel="dwell time", ylabel="share of longer dwells", title=f"λ = {lam:g}")
     axes.legend(loc="upper right")
-    _engineering(axes.xaxis, "s")
+    si_axis(axes.xaxis, "s")
     return axes
 
 
@@ -358,7 +331,7 @@ def plot_relaxation_time(data: xr.Dataset, axes: Axes) -> Axes:
     axes.plot(fine, data.attrs["tau0"] / np.cosh(felt), color=COLOURS[1], lw=1, label="τ₀ / cosh λ")
     axes.set(xlabel="λ", ylabel="relaxation time", ylim=(0, None))
     axes.legend(loc="upper right")
-    _engineering(axes.yaxis, "s")
+    si_axis(axes.yaxis, "s")
     return axes
 
 
@@ -374,8 +347,8 @@ def plot_switching(data: xr.Dataset, axes: Axes) -> Axes:
         axes.plot(data["amplitude"].values[i], data["probability"].values, color=COLOURS[(0, 1, 2, 3, 5)[i % 5]],
                   ls="-" if width == own else "--", lw=1, label=format_quantity(float(width), "s"))  # fmt: skip
     axes.set(xlabel="write amplitude", ylabel="probability to switch", ylim=(-0.03, 1.03))
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="pulse width", title_fontsize=7)
-    _engineering(axes.xaxis, str(data["amplitude"].attrs["units"]))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="pulse width", title_fontsize="small")
+    si_axis(axes.xaxis, str(data["amplitude"].attrs["units"]))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     return axes
 
@@ -387,6 +360,6 @@ def plot_width(data: xr.Dataset, axes: Axes) -> Axes:
         axes.plot(data["width"].values, at, "o-", ms=3, color=COLOURS[(4, 0, 3)[i]], label=f"P = {wanted:g}")
     _log_axis(axes, "s")
     axes.set(xlabel="pulse width", ylabel="write amplitude")
-    _engineering(axes.yaxis, str(data["amplitude"].attrs["units"]))
+    si_axis(axes.yaxis, str(data["amplitude"].attrs["units"]))
     axes.legend(loc="lower left")
     return axes

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from bimu_hw.cards import Card, Fact
+from bimu_hw.report.latex import tex_escape, tex_unit
 from bimu_hw.units import format_quantity
 
 _HEADER = ("number", "value", "kind", "source")
@@ -17,11 +18,6 @@ _ARTICLE = re.compile(r"(?:^|, )(?P<journal>[A-Z][\w.\- ]*?) (?P<volume>\d+), (?
 _JOURNAL = re.compile(r"(?:^|, )(?P<journal>[A-Z][\w.\- ]*\.[\w.\- ]*) \((?P<year>\d{4})\), doi:")
 _SURNAME = re.compile(r"[A-Z][\w'’-]+")
 _NO_SURNAMES = {"Nature", "Science"}
-_TEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "λ": r"$\lambda$", "µ": r"\textmu{}", "Δ": r"$\Delta$",
-    "–": "--", "<": r"$<$", ">": r"$>$", "|": r"$|$", '"': "''",
-}  # fmt: skip
 
 
 def card_rows(card: Card) -> list[tuple[str, str, str, str]]:
@@ -55,27 +51,6 @@ def _facts(card: Card) -> dict[str, Fact]:
 
 def _provenance(fact: Fact) -> str:
     return ", ".join(word for word in (fact.source, fact.where) if word) or fact.why
-
-
-def tex_escape(text: str) -> str:
-    """Return text with LaTeX's special characters escaped."""
-    return "".join(_TEX.get(character, character) for character in text)
-
-
-def tex_unit(unit: str) -> str:
-    """Return a unit, prefix included, for LaTeX's math mode."""
-
-    def part(word: str, sign: str) -> str:
-        name, _, power = word.partition("^")
-        micro, name = (r"\mu", name[1:]) if name.startswith("µ") else ("", name)
-        ohm, name = (r"\Omega", name[:-3]) if name.endswith("ohm") else ("", name)
-        exponent = f"{sign}{power or '1'}"
-        roman = r"\mathrm{" + name + "}" if name else ""
-        return micro + roman + ohm + (f"^{{{exponent}}}" if exponent != "1" else "")
-
-    top, _, bottom = unit.replace("**", "^").partition("/")
-    parts = [part(word, "") for word in top.split() if word != "1"] + [part(word, "-") for word in bottom.split()]
-    return r"\,".join(parts)
 
 
 def tex_quantity(fact: Fact) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bimu_hw.crossbar.ir_drop import IrDropResult
-from bimu_hw.report.figures import COLOURS, STYLE
+from bimu_hw.report.style import COLOURS, new_figure, paper_style, save_figure, whole_numbers
 from bimu_hw.units import format_quantity
 
 if TYPE_CHECKING:
@@ -66,12 +66,9 @@ def array_loss(
 
 def draw_array_loss(loss: ArrayLoss, path: Path, title: str = "") -> None:
     """Draw the loss of an array as a PNG file: the map of the cells, and beside it the loss of every sensed line."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     m, n = loss.cells.shape
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 4.2) if loss.transposed else (5.6, 5.2))
+    with paper_style():
+        figure = new_figure("one_and_a_half", 3.6 if loss.transposed else 4.4)
         if loss.transposed:
             cells, lines = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
         else:
@@ -81,8 +78,8 @@ def draw_array_loss(loss: ArrayLoss, path: Path, title: str = "") -> None:
         # The shared axis is labelled once, at the outer panel.
         (lines.set_ylabel if loss.transposed else cells.set_xlabel)("")
         size = f"{m} x {n} cells, largest current {format_quantity(loss.current, 'A')}"
-        figure.suptitle(f"{title}\n{size}" if title else size, fontsize=9)
-        figure.savefig(path, format="png", metadata={"Software": "bimu-hw"})
+        figure.suptitle(f"{title}\n{size}" if title else size)
+        save_figure(figure, path)
 
 
 def plot_cell_loss(loss: ArrayLoss, axes: Axes) -> Axes:
@@ -92,21 +89,14 @@ def plot_cell_loss(loss: ArrayLoss, axes: Axes) -> Axes:
     percent = 100.0 * loss.cells
     lowest = min(0.0, float(np.nanmin(percent))) if np.isfinite(percent).any() else None
     image = axes.imshow(percent, cmap="viridis", aspect="auto", interpolation="nearest", vmin=lowest)
-    _whole_numbers(axes)
-    axes.grid(visible=False)
+    for axis in (axes.xaxis, axes.yaxis):
+        whole_numbers(axis)
     axes.set(xlabel="bit line", ylabel="word line")
     if figure is not None:
         # On the side where the other panel is not.
         bar = figure.colorbar(image, ax=axes, location="bottom" if loss.transposed else "right", pad=0.02)
         bar.set_label("loss of cell voltage (%); grey: line at 0 V")
     return axes
-
-
-def _whole_numbers(axes: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def plot_line_loss(loss: ArrayLoss, axes: Axes) -> Axes:

@@ -25,7 +25,7 @@ from bimu_hw.devices import Grid, StorageModel, get_model, new_state, time_matte
 from bimu_hw.errors import CardError
 from bimu_hw.presets import PRESETS
 from bimu_hw.random import Purpose, stream_key
-from bimu_hw.report.figures import COLOURS, STYLE
+from bimu_hw.report.style import COLOURS, new_figure, paper_style, save_figure
 
 Values = npt.NDArray[np.float64]
 
@@ -297,14 +297,11 @@ def format_native(response: NativeResponse, rate: float) -> str:
 
 def draw_native(response: NativeResponse, path: Path) -> None:
     """Draw the steps per unit of dl/dlam and of dl/dw, device and BiMU, as a PNG file."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     r = response
     lam = np.linspace(-LAM_RANGE, LAM_RANGE, 241)
     brake = f"|g| = {r.brake:.3g}"
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.0, 3.4))
+    with paper_style():
+        figure = new_figure("double", 2.9)
         panels = figure.subplots(1, 2, sharey=True)
         for axes, factor, unit in zip(
             panels, (np.ones_like(lam), 1.0 / np.cosh(lam) ** 2), ("dl/dλ: α(λ)", "dl/dw: α(λ) sech²λ"), strict=True
@@ -317,10 +314,10 @@ def draw_native(response: NativeResponse, path: Path) -> None:
             ):  # fmt: skip
                 axes.plot(lam, _alpha(r.preset, lam, g) * factor, line, color=colour, lw=1.5, label=label)
             axes.set(xlabel="λ")
-            axes.set_title(f"BiMU per unit of {unit}", fontsize=9)
+            axes.set_title(f"BiMU per unit of {unit}")
         low = min(float(r.up.min()), float(r.down.min()), 0.0)
         panels[0].set(ylabel="mean step / step at λ = 0", ylim=(1.1 * low - 0.05, None))
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=7.5)
-        figure.suptitle(f"{r.card.name}, native, against {r.preset}", fontsize=9)
-        figure.savefig(path, metadata={"Software": "bimu-hw"})
+        figure.legend(handles, labels, loc="outside lower center", ncols=5)
+        figure.suptitle(f"{r.card.name}, native, against {r.preset}")
+        save_figure(figure, path)

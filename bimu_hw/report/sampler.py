@@ -13,7 +13,7 @@ from bimu_hw.cards import Card
 from bimu_hw.devices import SamplerModel, Site, get_model, new_state
 from bimu_hw.errors import CardError
 from bimu_hw.random import Purpose, stream_key
-from bimu_hw.report.figures import COLOURS, STYLE
+from bimu_hw.report.style import COLOURS, new_figure, paper_style, save_figure
 
 #: The lam of the table; the figure's lie between the same ends.
 TABLE_LAM = np.array([-6, -4, -3, -2, -1.5, -1, -0.5, -0.25, 0, 0.25, 0.5, 1, 1.5, 2, 3, 4, 6], np.float64)
@@ -176,12 +176,9 @@ def _odds(response: SamplerResponse) -> tuple[float, float]:
 
 def draw_response(response: SamplerResponse, path: Path) -> None:
     """Draw drive, probability and error over lam as a PNG file."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     r = response
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10.5, 3.2))
+    with paper_style():
+        figure = new_figure("double", 2.2)
         drive, probability, error = figure.subplots(1, 3)
         drive.plot(r.lam, r.drive, color=COLOURS[0], lw=1.2)
         drive.set(xlabel="λ", ylabel=r.drive_name or "λ", title="calibration")
@@ -190,9 +187,9 @@ def draw_response(response: SamplerResponse, path: Path) -> None:
         probability.plot(r.lam, r.nominal, color=COLOURS[0], lw=1.4, label="nominal device")
         probability.plot(r.lam, r.ideal, color="black", lw=0.9, ls="--", label="σ(2λ)")
         probability.set(xlabel="λ", ylabel="P(+1)", title=r.card.name)
-        probability.legend(fontsize=7, loc="upper left")
+        probability.legend(loc="upper left")
         error.fill_between(r.lam, r.low - r.ideal, r.high - r.ideal, color=COLOURS[4], alpha=0.35, lw=0)
         error.plot(r.lam, r.mean - r.ideal, color=COLOURS[4], lw=1)
         error.plot(r.lam, r.nominal - r.ideal, color=COLOURS[0], lw=1.4)
         error.set(xlabel="λ", ylabel="P(+1) − σ(2λ)", title="error")
-        figure.savefig(path, metadata={"Software": "bimu-hw"})
+        save_figure(figure, path)

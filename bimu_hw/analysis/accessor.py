@@ -1,0 +1,280 @@
+"""``ds.bimu``: the analysis of a record, or of the results of a sweep, at hand on the object itself.
+
+Thin on purpose: each method picks the group and what the record knows of it (levels, samples) and calls the function
+of the same name. Methods that begin with ``plot_`` draw on the axes given, else on a new pyplot figure, as xarray's
+own plots do, and return the axes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bimu_hw.analysis import energy, freezing, latency, learning, plots, uncertainty
+from bimu_hw.analysis.ablation import N_BOOT, paired_difference
+from bimu_hw.analysis.labels import labelled
+from bimu_hw.analysis.latex import to_latex
+from bimu_hw.analysis.pareto import pareto
+from bimu_hw.errors import ScenarioError, SchemaError, did_you_mean
+from bimu_hw.report.style import WIDTHS, paper_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@xr.register_datatree_accessor("bimu")
+class RunAnalysis:
+    """Analysis of a run's record; its groups are read when they are needed.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        From `bimu_hw.open_run`.
+    """
+
+    def __init__(self, tree: xr.DataTree) -> None:
+        self._tree = tree
+
+    def _group(self, name: str) -> xr.Dataset:
+        if name not in self._tree.children:
+            raise SchemaError(f"bimu: this tree has no group /{name}; open a run with bimu_hw.open_run.")
+        return self._tree[name].to_dataset()
+
+    @property
+    def scenario(self) -> dict[str, Any]:
+        """The scenario of the run, every value in SI, as in ``scenario.json``."""
+        if "resolved_scenario" not in self._tree.attrs:
+            raise SchemaError("bimu: this tree holds no scenario; open a run with bimu_hw.open_run.")
+        found: dict[str, Any] = json.loads(self._tree.attrs["resolved_scenario"])
+        return found
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the groups of layers, first to last; none in a run that recorded no states."""
+        names = [name for name in self._tree.children if name.startswith("layer_")]
+        return sorted(names, key=lambda name: int(name[6:]))
+
+    @property
+    def grid(self) -> freezing.LevelGrid:
+        """Levels of the store."""
+        device, card = self.scenario["device"], self.scenario["cards"]["storage"]
+        n_levels = int(card["params"]["n_levels"])
+        return freezing.LevelGrid(n_levels, float(device["lam_max"]) if n_levels else np.inf)
+
+    def freezing(self, by: str = "task", names: Sequence[str] | None = None, threshold: float = 2.5) -> xr.Dataset:
+        """Return how frozen each layer is, [task, layer] or [snapshot, layer].
+
+        Parameters
+        ----------
+        by : {"task", "snapshot"}
+            At the end of each task, as the run itself measured it; or at every recorded state, from the maps.
+        names : sequence of str, optional
+            Quantities; see `freezing_over_snapshots`. Default: all that the group ``/freezing`` has, and by snapshot
+            those that need lam alone.
+        threshold : float
+            |lam| above which a synapse counts as saturated (by snapshot).
+        """
+        if by == "task":
+            found = self._group("freezing")
+            unknown = [name for name in names or () if name not in found]
+            if unknown:
+                raise ScenarioError(f"freezing, {unknown[0]!r}: not known. {did_you_mean(unknown[0], map(str, found))}")
+            found = found if names is None else found[list(names)]
+            ends = labelled(("task",), self.task_ends(), "1", "examples of the stream before the end of the task")
+            return found.assign_coords(example=ends)
+        if by != "snapshot":
+            raise ScenarioError(f"freezing, by {by!r}: allowed are \"task\" and \"snapshot\".")
+        grid, chosen = self.grid, names or freezing.FROM_LAM
+        each = [
+            freezing.freezing_over_snapshots(self._group(name), chosen, grid, threshold) for name in self._states()
+        ]
+        layer = labelled(("layer",), np.arange(len(each)), "1", "index of the layer")
+        return xr.concat(each, "layer", coords="minimal", compat="override").assign_coords(layer=layer)
+
+    def occupancy(self, layer: int = 0) -> xr.DataArray:
+        """Return the share of cells at each level at every recorded state, [snapshot, level]."""
+        return freezing.occupancy_over_snapshots(self._layer(layer), self.grid.n_levels)
+
+    def task_ends(self) -> np.ndarray:
+        """Return the examples of the stream before the end of each task, int64[task]."""
+        queries, n_task = self._group("queries"), self._group("tasks").sizes["task"]
+        task, example = queries["task"].values, queries["example"].values
+        last = int((example + queries["n_aggregated"].values).max(initial=0))
+        starts = [int(example[task > t].min(initial=last)) for t in range(n_task)]
+        return np.array(starts, np.int64)
+
+    def continual_learning(self, k: int = 5) -> xr.Dataset:
+        """Return mean accuracy, backward transfer, resilience and the curves behind them."""
+        return learning.continual_learning(self._group("tasks")["accuracy"], k)
+
+    def online_accuracy(self, window: int | None = None) -> xr.Dataset:
+        """Return the accuracy of predictions before they were learned, as a running mean."""
+        return learning.online_accuracy(self._group("queries"), window)
+
+    def reliability(self) -> xr.Dataset:
+        """Return accuracy against the share of weight samples that agree with the prediction."""
+        return uncertainty.vote_reliability(self._group("queries"), int(self.scenario["network"]["samples"]))
+
+    def error_detection(self) -> xr.DataArray:
+        """Return how well each uncertainty tells wrong predictions from right ones, [measure]."""
+        return uncertainty.error_detection(self._group("queries"))
+
+    def energy(self, by: str | Sequence[str] = "component", phases: str | Sequence[str] = "all") -> xr.Dataset:
+        """Return the energy of the run by any grouping, with its interval."""
+        return energy.energy_by(self._group("ledger"), by, phases)
+
+    def energy_per_query(
+        self, by: str | Sequence[str] = "component", phases: str | Sequence[str] = "all"
+    ) -> xr.Dataset:
+        """Return the energy per query served by any grouping, with its interval."""
+        n_queries = int(self._group("queries")["n_aggregated"].sum())
+        return energy.energy_per_query(self._group("ledger"), n_queries, by, phases)
+
+    def latency(self, quantiles: Sequence[float] = latency.QUANTILES) -> xr.DataArray:
+        """Return quantiles of the time from arrival to prediction, [quantile]."""
+        queries = self._group("queries")
+        return latency.latency_quantiles(queries["latency"].values, quantiles, queries["n_aggregated"].values)
+
+    def latency_distribution(self, n_points: int = 1000) -> xr.Dataset:
+        """Return the share of queries that take no longer, [latency]."""
+        return latency.latency_distribution(self._group("queries"), n_points)
+
+    def plot_accuracy(self, axes: Axes | None = None) -> Axes:
+        """Plot accuracy over the stream."""
+        accuracy = self._group("tasks")["accuracy"]
+        return _draw(axes, plots.plot_accuracy, self.online_accuracy(), accuracy, self.task_ends())
+
+    def plot_accuracy_matrix(self, axes: Axes | None = None) -> Axes:
+        """Plot the accuracy on each task after each task."""
+        return _draw(axes, plots.plot_accuracy_matrix, self._group("tasks")["accuracy"])
+
+    def plot_energy(self, by: str = "component", axes: Axes | None = None) -> Axes:
+        """Plot the energy per query by component (or another grouping), stacked by phase; idle as a number."""
+        found = self.energy_per_query((by, "phase"))
+        busy = [phase for phase in found["phase"].values if phase != "idle"]
+        idle = float(found["energy"].sel(phase="idle").sum())
+        return _draw(axes, plots.plot_energy, found.sel(phase=busy), idle=idle)
+
+    def plot_latency(self, axes: Axes | None = None) -> Axes:
+        """Plot the distribution of latency."""
+        return _draw(axes, plots.plot_latency, self.latency_distribution(), quantiles=self.latency((0.5, 0.99)))
+
+    def plot_freezing(
+        self, by: str = "snapshot", names: Sequence[str] = ("plasticity", "saturated_fraction"),
+        axes: Axes | None = None,
+    ) -> Axes:  # fmt: skip
+        """Plot quantities of freezing over the stream."""
+        return _draw(axes, plots.plot_freezing, self.freezing(by, names))
+
+    def plot_occupancy(self, layer: int = 0, axes: Axes | None = None) -> Axes:
+        """Plot the share of cells at each level over the stream."""
+        return _draw(axes, plots.plot_occupancy, self.occupancy(layer))
+
+    def plot_synapse_map(
+        self, name: str = "plasticity", layer: int = 0, snapshot: int = -1, axes: Axes | None = None
+    ) -> Axes:
+        """Plot a recorded variable of every synapse of a layer at one snapshot."""
+        group = self._layer(layer)
+        if name not in group:
+            raise SchemaError(f"layer_{layer}, {name!r}: not recorded. {did_you_mean(name, map(str, group))}")
+        values = group[name].isel(snapshot=snapshot)
+        return _draw(axes, plots.plot_synapse_map, values.isel(device=0) if "device" in values.dims else values)
+
+    def plot_reliability(self, axes: Axes | None = None) -> Axes:
+        """Plot accuracy against the share of weight samples that agree with the prediction."""
+        return _draw(axes, plots.plot_reliability, self.reliability())
+
+    def _states(self) -> list[str]:
+        if not self.layers:
+            raise SchemaError("bimu: this run recorded no states; run it with record.state = true.")
+        return self.layers
+
+    def _layer(self, layer: int) -> xr.Dataset:
+        names = self._states()
+        if not -len(names) <= layer < len(names):
+            raise ScenarioError(f"layer {layer}: allowed are 0 to {len(names) - 1}.")
+        return self._group(names[layer])
+
+
+@xr.register_dataset_accessor("bimu")
+class DatasetAnalysis:
+    """Analysis of one group of a record, or of the results of a sweep.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+    """
+
+    def __init__(self, dataset: xr.Dataset) -> None:
+        self._dataset = dataset
+
+    def freezing(
+        self, names: Sequence[str] = freezing.FROM_LAM, grid: freezing.LevelGrid | None = None, threshold: float = 2.5
+    ) -> xr.Dataset:
+        """Return how frozen this layer (a group ``/layer_k``) is at every snapshot."""
+        return freezing.freezing_over_snapshots(self._dataset, names, grid, threshold)
+
+    def occupancy(self, n_levels: int) -> xr.DataArray:
+        """Return the share of cells of this layer at each level, [snapshot, level]."""
+        return freezing.occupancy_over_snapshots(self._dataset, n_levels)
+
+    def continual_learning(self, k: int = 5) -> xr.Dataset:
+        """Return the numbers of continual learning of the group ``/tasks``."""
+        return learning.continual_learning(self._variable("accuracy"), k)
+
+    def latency(self, quantiles: Sequence[float] = latency.QUANTILES) -> xr.DataArray:
+        """Return quantiles of latency of the group ``/queries``."""
+        return latency.latency_quantiles(
+            self._variable("latency").values, quantiles, self._variable("n_aggregated").values
+        )
+
+    def energy(self, by: str | Sequence[str] = "component", phases: str | Sequence[str] = "all") -> xr.Dataset:
+        """Return the energy of the group ``/ledger`` by any grouping, with its interval."""
+        self._variable("count")
+        return energy.energy_by(self._dataset, by, phases)
+
+    def pareto(self, **senses: str) -> xr.DataArray:
+        """Return which results no other beats: ``ds.bimu.pareto(energy="min", accuracy="max")``."""
+        return pareto(self._dataset, senses)
+
+    def paired_difference(
+        self, name: str, a: Mapping[str, Any], b: Mapping[str, Any], dim: str = "seed", level: float = 0.95,
+        n_boot: int = N_BOOT,
+    ) -> xr.Dataset:  # fmt: skip
+        """Return the mean difference of a result between two places of a sweep, seed against seed.
+
+        Parameters
+        ----------
+        name : str
+            A variable.
+        a, b : mapping
+            Coordinates of the two: ``{"write_noise": 0.3}``.
+        dim, level, n_boot
+            As in `paired_difference`.
+        """
+        variable = self._variable(name)
+        first, second = (variable.sel(place).drop_vars(list(place)) for place in (a, b))
+        return paired_difference(first, second, dim, level, n_boot)
+
+    def to_latex(self, caption: str = "", label: str = "", digits: int = 3) -> str:
+        """Return the variables as a LaTeX table for booktabs."""
+        return to_latex(self._dataset, caption, label, digits)
+
+    def _variable(self, name: str) -> xr.DataArray:
+        if name not in self._dataset:
+            raise SchemaError(f"bimu, {name!r}: not in this dataset. {did_you_mean(name, map(str, self._dataset))}")
+        return self._dataset[name]
+
+
+def _draw(axes: Axes | None, plot: Callable[..., Axes], *data: Any, **options: Any) -> Axes:
+    """Draw in the style of the package, on the axes given or on those of a new pyplot figure."""
+    with paper_style():
+        if axes is None:
+            import matplotlib.pyplot as plt
+
+            _, axes = plt.subplots(figsize=(WIDTHS["single"], 0.7 * WIDTHS["single"]))
+        return plot(*data, axes=axes, **options)
