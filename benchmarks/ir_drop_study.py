@@ -224,7 +224,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         lines = [Line2D([], [], color=colours[o], marker="o", ms=3, label=name) for o, name in names.items()]
         lines.append(Line2D([], [], color="0.3", ls="--", marker="o", ms=3, mfc="white", label="column gain"))
         figure.legend(handles=lines, loc="outside lower center", ncols=(len(lines) + 1) // 2)
-        save_figure(figure, path)
+        save_figure(figure, path, "png")
 
 
 def main() -> None:

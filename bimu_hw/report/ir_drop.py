@@ -79,7 +79,7 @@ def draw_array_loss(loss: ArrayLoss, path: Path, title: str = "") -> None:
         (lines.set_ylabel if loss.transposed else cells.set_xlabel)("")
         size = f"{m} x {n} cells, largest current {format_quantity(loss.current, 'A')}"
         figure.suptitle(f"{title}\n{size}" if title else size)
-        save_figure(figure, path)
+        save_figure(figure, path, "png")
 
 
 def plot_cell_loss(loss: ArrayLoss, axes: Axes) -> Axes:

@@ -78,8 +78,15 @@ def own_axes(axes: Axes | None, width: str | float = "single", height: float | N
     return new_figure(width, height).add_subplot() if axes is None else axes
 
 
-def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as PNG, PDF or SVG by the file's ending; equal figures give equal files of equal fonts.
+def save_figure(figure: Figure, path: str | Path, kind: str | None = None) -> Path:
+    """Write a figure as PNG, PDF or SVG by the file's ending; equal figures give equal files.
+
+    Parameters
+    ----------
+    figure : Figure
+    path : str or Path
+    kind : {"png", "pdf", "svg"}, optional
+        For a file of another ending, such as a temporary one.
 
     Raises
     ------
@@ -87,14 +94,15 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
         If the ending is another one.
     """
     path = Path(path)
+    ending = path.suffix if kind is None else f".{kind}"
     nothing: Mapping[str, dict[str, Any]] = {
         ".png": {"Software": "bimu-hw"}, ".pdf": {"Creator": "bimu-hw", "Producer": "bimu-hw", "CreationDate": None},
         ".svg": {"Creator": "bimu-hw", "Date": None},
     }  # fmt: skip
-    if path.suffix not in nothing:
+    if ending not in nothing:
         raise RunError(f"{path}: figures are written as {', '.join(nothing)}; choose one of these endings.")
     with paper_style():  # fonts are embedded as the style says, whatever the caller's settings
-        figure.savefig(path, metadata=nothing[path.suffix])
+        figure.savefig(path, format=ending[1:], metadata=nothing[ending])
     return path
 
 
