@@ -19,7 +19,7 @@ from bimu_hw.operations import ENERGY_PER_QUERY, PHASES
 #: What energy can be grouped by, and what each means.
 GROUPINGS = {
     "phase": "what the energy was spent for",
-    "layer": "index of the layer, -1 for what belongs to the whole chip",
+    "layer": "layer of the network; chip: what belongs to none",
     "component": "component of the hardware",
     "operation": "counted operation, as component.name",
     "kind": "how the price is known: measured, fitted, derived, assumed",
