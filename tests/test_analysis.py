@@ -164,7 +164,8 @@ def test_energy_adds_up_however_it_is_grouped(run):
     total = float(run.bimu.energy(())["energy"])
     ledger = run["ledger"].to_dataset()
     assert total == pytest.approx(float(ledger["energy"].sum()), rel=1e-12)
-    for by in ("phase", "layer", "component", "operation", "kind", "card", ("kind", "phase"), ("layer", "card", "phase")):
+    single = ("phase", "layer", "component", "operation", "kind", "card")
+    for by in (*single, ("kind", "phase"), ("layer", "card", "phase")):
         found = run.bimu.energy(by)
         assert float(found["energy"].sum()) == pytest.approx(total, rel=1e-12), by
         assert found["energy"].dims == ((by,) if isinstance(by, str) else by)
