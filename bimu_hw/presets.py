@@ -12,12 +12,17 @@ from dataclasses import dataclass
 _PAPER = "Cottart, Ballet, Bonnet, Querlioz, ICML 2026, arXiv:2605.30198"
 
 #: The hyperparameters of each rule, named as the arguments of `bimu_hw.learning.bimu_delta`, `bayesbinn_delta` and
-#: `native_delta`.
+#: `bimu_hw.learning.latent`.
 RULE_PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "bimu": ("lr", "lr_max", "likelihood_multiplier", "kl_multiplier", "memory_window"),
     "bayesbinn": ("lr", "prior_strength"),
+    "ste": ("lr", "weight_decay"),
+    "metaplasticity": ("lr", "weight_decay", "metaplasticity"),
     "native": ("lr",),
 }
+
+#: Rules whose weights are signs of what is stored: nothing is drawn, and there is no relaxed gradient.
+SIGN_RULES = ("ste", "metaplasticity")
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,13 @@ PRESETS: Mapping[str, Preset] = {
     "bimu_openloris": _bimu("OpenLORIS, one layer [8192,19], S = 10", 48.7, 16.7, 0.53, 0.065, 1600.0),
     "bayesbinn_permuted_mnist_1000_tasks": Preset(
         "bayesbinn", {"lr": 0.77, "prior_strength": 1.25e-5}, "Permuted-MNIST, 1000 tasks, [784,100,10], S = 5, T = 1"
+    ),
+    "ste_permuted_mnist_1000_tasks": Preset(
+        "ste", {"lr": 1e-4, "weight_decay": 2.2e-9}, "Permuted-MNIST, 1000 tasks, [784,100,10], sign activation"
+    ),
+    "metaplasticity_permuted_mnist_1000_tasks": Preset(
+        "metaplasticity", {"lr": 3.7e-5, "weight_decay": 2.9e-9, "metaplasticity": 7.2},
+        "Permuted-MNIST, 1000 tasks, [784,100,10], sign activation, batch normalisation",
     ),
 }
 """Every preset by name."""

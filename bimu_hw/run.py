@@ -216,7 +216,7 @@ class Run:
             input_bits=self._encoder.bits or self.stream.n_bits or 32,
             columns_per_adc=s.crossbar.columns_per_adc, rule_operations=self.rule.operations,
             relaxed=s.learning.gradient == "relaxed", rule_memory_bits=self.rule.memory_bits,
-            rule_reads_lam=self.rule.reads_lam,
+            rule_reads_lam=self.rule.reads_lam, rule_writes_memory=self.rule.writes_memory,
         )  # fmt: skip
         for synapses in self.chip.layers:
             synapses.keep_requests = s.record.state
@@ -374,6 +374,7 @@ class Run:
             if self.accelerator.ended:
                 self.between_jobs()
             codes, labels = self.stream.test_codes(task)
+            self.chip.use_task(task)
             n = min(options.examples or len(labels), len(labels))
             right = 0
             for i in range(n):
@@ -387,6 +388,7 @@ class Run:
                 fresh = False
                 right += query_uncertainty(logits)[4] == int(labels[i])
             self.accuracy[trained, task] = right / n
+        self.chip.use_task(None)
 
     def finish(self) -> Any:
         """Evaluate all tasks once more, take the last snapshot and return the record."""
@@ -435,13 +437,13 @@ def build_chip(scenario: Scenario, n_in: int, n_classes: int) -> Chip:
     )  # fmt: skip
     synapses = SynapseSpec(
         s.storage_card, s.sampler_card, s.device.programming, s.device.residue_bits, s.device.lam_max,
-        s.device.holds, s.crossbar.columns,
+        s.device.holds, s.crossbar.columns, RULES[s.learning.rule].weights,
     )  # fmt: skip
     seeds = Seeds(s.seeds.fabrication, s.seeds.noise, s.seeds.data)
     sizes = [n_in, *s.network.hidden, n_classes]
     return Chip(
         sizes, arrays, synapses, seeds, s.network.samples, s.network.activation, initial_lam(s, sizes), s.run.threads,
-        s.device.temperature,
+        s.device.temperature, s.network.normalisation, s.network.statistics_window,
     )  # fmt: skip
 
 

@@ -34,6 +34,9 @@ class InPasses:
     def __init__(self, rule):
         self.rule, self.epsilon = rule, rule.epsilon
 
+    def begin_update(self, cells):
+        self.rule.begin_update(cells)
+
     def request(self, *arguments):
         self.rule.request(*arguments)
 

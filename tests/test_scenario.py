@@ -96,12 +96,17 @@ def test_presets_are_the_published_numbers():
         "bimu_mnist_1_task": (81.76, 12.3, 4.72, 0.017, 6100),
         "bimu_permuted_mnist_1000_tasks_wide": (60, 280.7, 6.2, 0.005, 1000),
         "bimu_openloris": (48.7, 16.7, 0.53, 0.065, 1600),
+        "bimu_memory_window_study": (7.5, 64, 1, 0.005, 700),
     }
     names = ("lr", "likelihood_multiplier", "kl_multiplier", "lr_max", "memory_window")
     for preset, values in published.items():
         assert PRESETS[preset].rule == "bimu"
         assert PRESETS[preset].values == dict(zip(names, values, strict=True))
     assert PRESETS["bayesbinn_permuted_mnist_1000_tasks"].values == {"lr": 0.77, "prior_strength": 1.25e-5}
+    assert PRESETS["ste_permuted_mnist_1000_tasks"].values == {"lr": 1e-4, "weight_decay": 2.2e-9}
+    assert PRESETS["metaplasticity_permuted_mnist_1000_tasks"].values == {
+        "lr": 3.7e-5, "weight_decay": 2.9e-9, "metaplasticity": 7.2
+    }
     for preset in PRESETS.values():
         assert set(preset.values) == set(RULE_PARAMETERS[preset.rule])
         assert "arXiv" in preset.source
@@ -337,6 +342,8 @@ WITHOUT_EFFECT = {
     "labels.threshold": ([], "0.5"),
     "labels.latency": (["labels.policy=given", "labels.budget=", "labels.gamma="], "1 ms"),
     "learning.prior_strength": ([], "1e-5"),
+    "learning.weight_decay": ([], "1e-9"),
+    "learning.metaplasticity": ([], "7.2"),
     "learning.lr": None,  # all rules use it
     **{
         f"learning.{key}": ([*without_hyperparameters(), "learning.rule=bayesbinn"], "1.0")
@@ -344,6 +351,7 @@ WITHOUT_EFFECT = {
         if key != "lr"
     },
     "network.activation": (["network.hidden=[]"], "sign"),
+    "network.statistics_window": ([], "1000.0"),
     "network.initial_lam": (['device.conductance_map=["a.npz", "b.npz"]'], "zero"),
     "device.conductance_map": (
         ["device.storage_params.n_levels=0", "device.residue_bits=", "device.lam_max="], '["a.npz", "b.npz"]'

@@ -222,7 +222,7 @@ class Accelerator:
             "array_joules": self.ledger.array_joules,
             "biased_ticks": self._biased_ticks,
             "rule": self.rule.state(),
-            "synapses": {str(k): synapses.state_arrays() for k, synapses in enumerate(self.chip.layers)},
+            "chip": self.chip.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -250,8 +250,7 @@ class Accelerator:
         self.ledger.array_joules[...] = state["array_joules"]
         self._biased_ticks = list(state["biased_ticks"])
         self.rule.restore(state["rule"])
-        for k, synapses in enumerate(self.chip.layers):
-            synapses.restore(state["synapses"][str(k)])
+        self.chip.restore(state["chip"])
 
     @property
     def ended(self) -> bool:
@@ -325,7 +324,7 @@ class Accelerator:
         start = int(self._env.now)
         encoded, label, answer, task = self.source.example(index)
         while self._task < task:
-            self.rule.end_task([synapses.lam for synapses in self.chip.layers])
+            self.chip.end_task(self.rule)
             self._task += 1
             self._age(self._task, index)
         self.observer.before_query(index, start)

@@ -112,13 +112,15 @@ class WorkPlan:
         Bits per synapse that the rule keeps for itself and reads at every update (the prior of BayesBiNN).
     rule_reads_lam : bool
         Whether an update reads the stored lam of every cell.
+    rule_writes_memory : bool
+        Whether the rule writes the bits that it keeps at every update (the moments of Adam).
     """
 
     def __init__(
         self, chip: Chip, components: Card, storage: Card, sampler: Card, *, input_slots: tuple[int, ...],
         input_bits: int,
         columns_per_adc: int, rule_operations: tuple[int, int], relaxed: bool, rule_memory_bits: int = 0,
-        rule_reads_lam: bool = True,
+        rule_reads_lam: bool = True, rule_writes_memory: bool = False,
     ) -> None:  # fmt: skip
         self._chip = chip
         self._input_slots = input_slots
@@ -127,6 +129,7 @@ class WorkPlan:
         self._rule_operations = rule_operations
         self._rule_memory_bits = rule_memory_bits
         self._rule_reads_lam = rule_reads_lam
+        self._rule_writes_memory = rule_writes_memory
         cost = {name: fact.value for name, fact in components.costs.items()}
         name = components.name
         self._drive = to_ticks(cost["driver_time"], f"{name}, driver_time")
@@ -233,6 +236,7 @@ class WorkPlan:
             _add(counts, "digital", "function", functions)
             _add(counts, "buffer", "read", n_in * (self._input_bits if k == 0 else 1))
             _add(counts, "buffer", "write", n_out * (1 if k < last else KEPT_BITS))
+            _add(counts, "buffer", "read", chip.normalisation_bits * n_out)
             columns = min(n_out, chip.arrays.tile_bitlines, self._columns_per_adc)
             per_sample.append(Stage("arrays", fresh + self._look(slots, columns), cells, k))
             per_sample.append(Stage("digital", self._digital_ticks(adds + macs + functions), layer=k))
@@ -291,6 +295,12 @@ class WorkPlan:
                 _add(rule, "buffer", "read", bits * cells)
                 _add(rule, "buffer", "write", bits * cells)
             _add(rule, "buffer", "read", self._rule_memory_bits * cells)
+            _add(rule, "buffer", "write", self._rule_writes_memory * self._rule_memory_bits * cells)
+            if chip.normalisation_bits:
+                # Running statistics: two products and two sums per unit and sample.
+                _add(rule, "digital", "mac", 4 * n_out * n_sample)
+                _add(rule, "buffer", "read", chip.normalisation_bits * n_out)
+                _add(rule, "buffer", "write", chip.normalisation_bits * n_out)
             stages.append(Stage("digital", self._digital_ticks((macs + functions + 1) * cells), layer=k))
         return counts, stages
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from bimu_hw.crossbar.encoding import FloatArray, InitialLam, gradient_planes, hidden_planes
 from bimu_hw.crossbar.fused import BlockedLayer
 from bimu_hw.crossbar.keys import event_key
+from bimu_hw.crossbar.normalisation import LayerNorm, make_normalisation
 from bimu_hw.crossbar.readout import ArraySpec, Readout, Reads, build_circuit
 from bimu_hw.crossbar.synapses import Programming, Seeds, SynapseArray, SynapseSpec
 from bimu_hw.crossbar.workers import Workers
@@ -29,8 +30,6 @@ from bimu_hw.kernels.network import (
     activate,
     activate_backward,
     loss_gradient,
-    normalise,
-    normalise_backward,
 )
 from bimu_hw.random import Purpose, stream_key
 
@@ -43,6 +42,9 @@ class LearningRule(Protocol):
     """What the chip needs of a learning rule (`bimu_hw.learning.rules`)."""
 
     epsilon: float
+
+    def begin_update(self, cells: list[int]) -> None:
+        """Be told that an update begins, and how many cells each layer has."""
 
     def end_task(self, lams: list[FloatArray]) -> None:
         """Be told that a task has ended, with the lam of every layer."""
@@ -105,6 +107,7 @@ class _Layer:
     backward: Readout
     n_sample: int
     blocks: BlockedLayer
+    norm: LayerNorm
     weights: npt.NDArray[np.int8] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -179,12 +182,17 @@ class Chip:
         for any number.
     temperature : float
         Of the chip, in kelvin.
+    normalisation : {"layer", "batch"}
+        Over the units of a layer, or each unit by running statistics (hard gradient only).
+    statistics_window : float
+        Of those statistics, in examples.
     """
 
     def __init__(
         self, sizes: Sequence[int], arrays: ArraySpec, synapses: SynapseSpec, seeds: Seeds, n_sample: int,
         activation: str = "reverse_binary_gate", initial_lam: str | Sequence[InitialLam] = "uniform",
-        threads: int = 1, temperature: float = ROOM_TEMPERATURE,
+        threads: int = 1, temperature: float = ROOM_TEMPERATURE, normalisation: str = "layer",
+        statistics_window: float = 1.0,
     ) -> None:  # fmt: skip
         if activation not in ACTIVATIONS:
             raise ScenarioError(f"network.activation: got {activation!r}; allowed are {', '.join(ACTIVATIONS)}.")
@@ -204,7 +212,9 @@ class Chip:
             circuits = (arrays, seeds, n_sample, self._workers, build_circuit(array, arrays))
             forward, backward = Readout(array, *circuits), Readout(array, *circuits, transposed=True)
             blocks = BlockedLayer(array, n_sample, self._workers)
-            self._layers.append(_Layer(array, forward, backward, n_sample, blocks))
+            norm = make_normalisation(normalisation, *shape, statistics_window)
+            self._layers.append(_Layer(array, forward, backward, n_sample, blocks, norm))
+        self.normalisation_bits = self._layers[0].norm.kept_bits
         self._relaxed_keys = [stream_key(seeds.noise, Purpose.RELAXED_SAMPLE, k) for k in range(len(self._layers))]
 
     @property
@@ -229,6 +239,30 @@ class Chip:
         """
         for layer in self._layers:
             layer.synapses.age(event, now, duration, temperature)
+
+    def end_task(self, rule: LearningRule) -> None:
+        """Tell the rule, and what normalises, that a task has ended."""
+        rule.end_task([layer.synapses.lam for layer in self._layers])
+        for layer in self._layers:
+            layer.norm.end_task()
+
+    def use_task(self, task: int | None) -> None:
+        """Normalise as at the end of a task, where there are statistics of each; None: as now."""
+        for layer in self._layers:
+            layer.norm.use_task(task)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep of the chip; not copied."""
+        return {
+            str(k): {"synapses": layer.synapses.state_arrays(), "normalisation": layer.norm.state()}
+            for k, layer in enumerate(self._layers)
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over the state of another chip of the same scenario."""
+        for k, layer in enumerate(self._layers):
+            layer.synapses.restore(state[str(k)]["synapses"])
+            layer.norm.restore(state[str(k)]["normalisation"])
 
     def hidden_plane_count(self) -> int:
         """Return the number of planes a hidden layer's activations take."""
@@ -273,7 +307,7 @@ class Chip:
             else:
                 layer.forward.hold(None if fresh else layer.weights)
                 layer.forward.read(planes, plane_weight, layer.weights, event, layer.y)
-            normalise(layer.y, layer.normal, layer.inverse_deviation)
+            layer.norm.forward(layer.y, layer.normal, layer.inverse_deviation)
             if k < last:
                 activate(layer.normal, self.activation, layer.h)
                 x = layer.h
@@ -313,7 +347,7 @@ class Chip:
         loss = loss_gradient(top.normal, label, top.delta)
         for k in range(len(self._layers) - 1, -1, -1):
             layer = self._layers[k]
-            normalise_backward(layer.delta, layer.normal, layer.inverse_deviation, layer.delta)
+            layer.norm.backward(layer.delta, layer.normal, layer.inverse_deviation)
             if k > 0:
                 below = self._layers[k - 1]
                 if relaxed:
@@ -321,6 +355,8 @@ class Chip:
                 else:
                     self._backward_read(layer, event, now)
                     activate_backward(layer.back, below.normal, self.activation, below.delta)
+        for layer in self._layers:
+            layer.norm.learn(layer.y)
         return self._update(loss, event, now, rule, relaxed)
 
     def _update(self, loss: float, event: int, now: float, rule: LearningRule, relaxed: bool) -> LearnResult:
@@ -344,6 +380,7 @@ class Chip:
             return LearnResult(loss, True, tuple(done))
         if all([self._gradient(layer, relaxed, rule.epsilon) for layer in self._layers]):
             return LearnResult(loss, False, ())
+        rule.begin_update([layer.synapses.lam.size for layer in self._layers])
         for k, layer in enumerate(self._layers):
             lam = layer.synapses.controller_lam(event)
             asks = partial(_ask, rule, k, lam, layer.gradient, not relaxed, layer.request)

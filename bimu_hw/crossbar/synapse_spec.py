@@ -36,6 +36,8 @@ class SynapseSpec:
     columns : {"differential", "reference", "xnor"}
         A weight is a pair of complementary cells on two bit lines, one cell against a reference column halfway between
         its states, or a pair of complementary cells on two word lines (`bimu_hw.crossbar.layout`).
+    weights : {"sampled", "sign"}
+        "sign": the sampling elements are driven to their rails, by a comparator on the stored lam, and say its sign.
     """
 
     storage: Card
@@ -45,6 +47,7 @@ class SynapseSpec:
     lam_max: float
     holds: str
     columns: str
+    weights: str = "sampled"
 
     def models(self) -> tuple[StorageModel, SamplerModel]:
         """Return the models of the two elements.
@@ -91,6 +94,15 @@ class Programming:
     pulses_down: int
     tiles: npt.NDArray[np.int64]
     refresh_pulses: int = 0
+
+
+#: |lam| that a sampling element is driven with to say a sign: one draw in 4e17 of an ideal one says the other.
+RAIL = np.float32(20.0)
+
+
+def to_rails(lam: FloatArray) -> FloatArray:
+    """Return what drives sampling elements to the sign of lam; 0 counts as positive."""
+    return np.where(lam >= 0, RAIL, -RAIL)
 
 
 class UpdatePlan(NamedTuple):

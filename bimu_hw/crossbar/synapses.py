@@ -17,7 +17,7 @@ from bimu_hw.crossbar.encoding import EXACT_STEP, InitialLam, initial_levels, le
 from bimu_hw.crossbar.keys import event_key
 from bimu_hw.crossbar.nonidealities import LayerNonidealities
 from bimu_hw.crossbar.snapshot import snapshot
-from bimu_hw.crossbar.synapse_spec import POLICIES, Programming, Seeds, SynapseSpec, UpdatePlan, all_cells
+from bimu_hw.crossbar.synapse_spec import POLICIES, Programming, Seeds, SynapseSpec, UpdatePlan, all_cells, to_rails
 from bimu_hw.crossbar.writing import Writing
 from bimu_hw.devices import (
     ROOM_TEMPERATURE,
@@ -212,7 +212,7 @@ class SynapseArray:
             if not self._sampler_evolves and (cells.size == self.lam.size or self._bias_due is not None):
                 self._bias_due = now
             else:
-                self.sampler.bias(self._sampler_state, self.lam, cells, self.sampler_params, self.site, now)
+                self._bias(self._sampler_state, self.lam, cells, now)
         self.version += 1
 
     def all_have_moved(self, pulses_up: int, now: float, *tile: int) -> Programming:
@@ -233,11 +233,13 @@ class SynapseArray:
     def sampler_state(self) -> Any:
         """The state of the sampling elements, under the bias of the present lam."""
         if self._bias_due is not None:
-            self.sampler.bias(
-                self._sampler_state, self.lam, self.all_cells, self.sampler_params, self.site, self._bias_due
-            )
+            self._bias(self._sampler_state, self.lam, self.all_cells, self._bias_due)
             self._bias_due = None
         return self._sampler_state
+
+    def _bias(self, state: Any, lam: FloatArray, cells: npt.NDArray[np.int32], now: float) -> None:
+        drive = lam if self.spec.weights == "sampled" else to_rails(lam)
+        self.sampler.bias(state, drive, cells, self.sampler_params, self.site, now)
 
     def shape_arrays(self) -> tuple[FloatArray, FloatArray]:
         """Return tanh lam and sech**2 lam, float32[cell]; computed when asked for after a change."""
@@ -327,7 +329,7 @@ class SynapseArray:
             self.storage.read(self.state, self.params, self.grid, key, now, self._seen)
             self.nonidealities.see(self._seen)
             scale_levels(self.all_cells, np.float32(self.grid.step), self._seen)
-            self.sampler.bias(state, self._seen, self.all_cells, self.sampler_params, self.site, now)
+            self._bias(state, self._seen, self.all_cells, now)
 
     @property
     def reads_per_sample(self) -> bool:

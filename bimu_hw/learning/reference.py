@@ -34,8 +34,8 @@ Array = npt.NDArray[np.float64]
 LAYER_NORM_EPS = 1e-5  # inside the root
 BAYESBINN_EPS = 1e-7  # in numerator and denominator of the BayesBiNN gradient
 
-WEIGHTS = ("relaxed", "hard")
-GRADIENTS = ("relaxed", "hard", "bayesbinn")
+WEIGHTS = ("relaxed", "hard", "sign")
+GRADIENTS = ("relaxed", "hard", "bayesbinn", "straight_through")
 ACTIVATIONS = ("reverse_binary_gate", "sign")
 
 
@@ -165,7 +165,7 @@ def forward(
         The noise, `uniforms[k]` is [sample, n_in, n_out], strictly between 0 and 1.
     weights : str
         "relaxed": w = tanh((lam + logit(u)/2) / T). "hard": w = +1 where u > 1 - sigma(2 lam), else -1. From
-        the same u the two have the same sign.
+        the same u the two have the same sign. "sign": w = +1 where lam >= 0, else -1, whatever u.
     temperature : float
         T > 0 of the relaxed weights. Hard weights have none: it must be 1.
     activation : str
@@ -203,7 +203,8 @@ def loss_and_grad(
     - "relaxed": d loss / d lam = (1/S) sum_s dl_s/dw_s (1 - w_s^2) / T, on relaxed weights;
     - "hard": d loss / d lam = (1/S) sum_s dl_s/dw_s sech^2(lam), on binary weights: what a chip can compute;
     - "bayesbinn": d loss / d mu = (1/S) sum_s dl_s/dw_s (1 - w_s^2 + e) / (T (1 - mu^2 + e)), on relaxed
-      weights, with the mean weight mu = tanh(lam) and e = 1e-7.
+      weights, with the mean weight mu = tanh(lam) and e = 1e-7;
+    - "straight_through": (1/S) sum_s dl_s/dw_s, on the signs of lam, for the rules of `bimu_hw.learning.latent`.
 
     The hidden activations have no derivative; these surrogates stand in for it:
 
@@ -217,7 +218,7 @@ def loss_and_grad(
     label : int
         The true class, 0 <= label < class.
     gradient : str
-        "relaxed", "hard" or "bayesbinn".
+        "relaxed", "hard", "bayesbinn" or "straight_through".
 
     Returns
     -------
@@ -232,7 +233,7 @@ def loss_and_grad(
         If a shape, a value or a name is not allowed.
     """
     _check_name("loss_and_grad, gradient", gradient, GRADIENTS)
-    weights = "hard" if gradient == "hard" else "relaxed"
+    weights = {"hard": "hard", "straight_through": "sign"}.get(gradient, "relaxed")
     network = _check_network("loss_and_grad", lams, x, uniforms, weights, temperature, activation)
     layers = _run(network, weights, activation)
     log_p = log_softmax(layers[-1].normalised)
@@ -295,6 +296,8 @@ def _sample_weights(lam: Array, u: Array, weights: str, temperature: float) -> A
     if weights == "hard":
         # 1 - sigma(2 lam) = sigma(-2 lam), in the form that neither overflows nor cancels.
         return np.where(u > np.exp(-np.logaddexp(0.0, 2.0 * lam)), 1.0, -1.0)
+    if weights == "sign":
+        return np.broadcast_to(np.where(lam >= 0.0, 1.0, -1.0), u.shape)
     return np.tanh(_relaxed_argument(lam, u, temperature))
 
 
@@ -304,6 +307,8 @@ def _relaxed_argument(lam: Array, u: Array, temperature: float) -> Array:
 
 def _weight_slope(lam: Array, u: Array, gradient: str, temperature: float) -> Array:
     """Return the factor of dl_s/dw_s; 1 - w^2 is sech^2 of w's argument, a form that does not cancel."""
+    if gradient == "straight_through":
+        return np.ones_like(lam)
     if gradient == "hard":
         return np.asarray(plasticity(lam), dtype=np.float64)
     variance = np.asarray(plasticity(_relaxed_argument(lam, u, temperature)), dtype=np.float64)
@@ -344,8 +349,8 @@ def _check_network(
     """Return the arguments as float64 arrays, or raise on the first that does not fit."""
     _check_name(f"{where}, activation", activation, ACTIVATIONS)
     temperature = _hyperparameter(f"{where}, temperature", temperature, positive=True)
-    if weights == "hard" and temperature != 1.0:
-        raise ScenarioError(f"{where}, temperature: got {temperature}; hard weights have none, leave it at 1.0.")
+    if weights != "relaxed" and temperature != 1.0:
+        raise ScenarioError(f"{where}, temperature: got {temperature}; {weights} weights have none, leave it at 1.0.")
     if len(lams) == 0 or len(lams) != len(uniforms):
         raise ScenarioError(
             f"{where}: got {len(lams)} layers in lams and {len(uniforms)} in uniforms; "

@@ -19,6 +19,7 @@ from bimu_hw.kernels.rules import (
     coefficients_of,
     native_request,
 )
+from bimu_hw.learning.latent_rules import Metaplasticity, Ste
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -47,8 +48,12 @@ class Bimu:
     reads_lam = True
     #: Bits per synapse that the rule keeps for itself.
     memory_bits = 0
+    #: Whether it writes them at every update.
+    writes_memory = False
     #: What the relaxed gradient adds to 1 - w**2.
     epsilon = 0.0
+    #: What the weights are: drawn, or the sign of lam.
+    weights = "sampled"
 
     @cached_property
     def _numbers(self) -> Coefficients:
@@ -69,6 +74,9 @@ class Bimu:
             lam[part], gradient[part], f(through_weight), f(self.lr), f(1.0 / self.lr_max),
             f(self.likelihood_multiplier), f(self.kl_multiplier), f(1.0 / self.memory_window), out[part],
         )  # fmt: skip
+
+    def begin_update(self, cells: list[int]) -> None:
+        """Do nothing: BiMU counts no updates."""
 
     def end_task(self, lams: list[FloatArray]) -> None:
         """Do nothing: BiMU needs no task boundaries."""
@@ -98,7 +106,9 @@ class BayesBinn:
     operations = (4, 2)
     reads_lam = True
     memory_bits = 32
+    writes_memory = False
     epsilon = 1e-7
+    weights = "sampled"
 
     def request(
         self, layer: int, part: slice, lam: FloatArray, gradient: FloatArray, through_weight: bool, out: FloatArray
@@ -120,6 +130,9 @@ class BayesBinn:
         if self.lam_prior[layer].size != n_cells:
             self.lam_prior[layer] = np.zeros(n_cells, np.float32)
         return self.lam_prior[layer]
+
+    def begin_update(self, cells: list[int]) -> None:
+        """Do nothing: BayesBiNN counts no updates."""
 
     def end_task(self, lams: list[FloatArray]) -> None:
         """Take the present lam as the prior of the next task."""
@@ -154,7 +167,9 @@ class Native:
     operations = (1, 0)
     reads_lam = False
     memory_bits = 0
+    writes_memory = False
     epsilon = 0.0
+    weights = "sampled"
 
     @cached_property
     def _numbers(self) -> Coefficients:
@@ -170,6 +185,9 @@ class Native:
         """Write the asked change of lam for a part of a layer's cells (all arrays flat float32[cell])."""
         native_request(gradient[part], np.float32(self.lr), out[part])
 
+    def begin_update(self, cells: list[int]) -> None:
+        """Do nothing: nothing is counted."""
+
     def end_task(self, lams: list[FloatArray]) -> None:
         """Do nothing: a device is told of no task boundary."""
 
@@ -181,6 +199,8 @@ class Native:
         """Take over a state from `state`."""
 
 
-Rule = Bimu | BayesBinn | Native
+Rule = Bimu | BayesBinn | Native | Ste | Metaplasticity
 
-RULES: dict[str, Any] = {"bimu": Bimu, "bayesbinn": BayesBinn, "native": Native}
+RULES: dict[str, Any] = {
+    "bimu": Bimu, "bayesbinn": BayesBinn, "ste": Ste, "metaplasticity": Metaplasticity, "native": Native,
+}  # fmt: skip

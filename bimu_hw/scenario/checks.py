@@ -15,7 +15,7 @@ from bimu_hw.learning.data import DATASET_NAMES
 from bimu_hw.learning.policies import POLICY_PARAMETERS
 from bimu_hw.learning.streams import STREAM_PARAMETERS
 from bimu_hw.nonidealities import Nonidealities
-from bimu_hw.presets import PRESETS, RULE_PARAMETERS
+from bimu_hw.presets import PRESETS, RULE_PARAMETERS, SIGN_RULES
 from bimu_hw.scenario.cards import LoadedCards
 from bimu_hw.scenario.reading import Dotted, Source, example_of
 from bimu_hw.scenario.tables import Crossbar, ScenarioFile
@@ -97,6 +97,11 @@ CONDITIONS = (
     *(
         Condition("learning", key, _rule_uses(key), f"{_RULE} does not use it", needed_by=_RULE)
         for key in sorted({key for keys in RULE_PARAMETERS.values() for key in keys})
+    ),
+    Condition(
+        "network", "statistics_window", lambda file, n_levels: file.network.normalisation == "batch",
+        "network.normalisation = \"layer\" keeps no statistics", needed_by="network.normalisation = \"batch\"",
+        idle=1.0,
     ),
     Condition(
         "network", "activation", lambda file, n_levels: bool(file.network.hidden),
@@ -190,8 +195,8 @@ def check_and_fill(file: ScenarioFile, cards: LoadedCards, folder: Path, source:
     # The gradient first: who asks for the wrong one would else be told to remove what the right one needs.
     _raise_first(
         [
-            *_native_problems(file), *_gradient_problems(file, cards), *_without_effect(file, n_levels, source),
-            *_preset_problems(file),
+            *_native_problems(file), *_sign_problems(file), *_gradient_problems(file, cards),
+            *_without_effect(file, n_levels, source), *_preset_problems(file),
         ],
         source,
     )  # fmt: skip
@@ -238,6 +243,26 @@ def _native_problems(file: ScenarioFile) -> Iterator[Problem]:
     elif rule == "native" and "controller_noise" in file.device.storage_params:
         yield "device.storage_params.controller_noise", (
             "has no effect, because learning.rule = \"native\" does not read lam; remove it."
+        )
+
+
+def _sign_problems(file: ScenarioFile) -> Iterator[Problem]:
+    """Yield what does not go with weights that are signs, or with running statistics."""
+    rule = file.learning.rule
+    if rule in SIGN_RULES and file.learning.gradient == "relaxed":
+        yield "learning.gradient", (
+            f"got \"relaxed\" with learning.rule = \"{rule}\", whose weights are the signs of what is stored; write "
+            "gradient = \"hard\"."
+        )
+    if rule in SIGN_RULES and file.network.samples != 1:
+        yield "network.samples", (
+            f"got {file.network.samples}; with learning.rule = \"{rule}\" nothing is drawn, so all samples are alike: "
+            "write samples = 1."
+        )
+    if file.network.normalisation == "batch" and file.learning.gradient == "relaxed":
+        yield "network.normalisation", (
+            "got \"batch\" with learning.gradient = \"relaxed\", which normalises over the units of a layer; write "
+            "\"layer\", or gradient = \"hard\"."
         )
 
 

@@ -119,6 +119,8 @@ class Scenario(ScenarioFile):
         for key, neutral in (("task_order", None), ("switch_window", 0), ("imbalance", 1.0)):
             if content["stream"][key] == neutral:
                 del content["stream"][key]
+        if self.network.normalisation == "layer":
+            del content["network"]["normalisation"]
         for table, key in idle_keys(self, self.n_levels):
             content[table].pop(key, None)
         if self.device.conductance_map is None:

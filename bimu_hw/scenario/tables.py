@@ -199,6 +199,10 @@ class Network(Table):
     """Monte Carlo weight samples of a query, S."""
     activation: Literal["reverse_binary_gate", "sign"] = "reverse_binary_gate"
     """Activation of the hidden layers."""
+    normalisation: Literal["layer", "batch"] = "layer"
+    """How sums are normalised: over the units of a layer, or each unit by running statistics (hard gradient)."""
+    statistics_window: Annotated[float, Field(ge=1, examples=[1000.0])] = _FILLED_LATER
+    """Examples over which the running statistics of a unit reach back (batch)."""
     initial_lam: Annotated[str, Field(min_length=1)] = "uniform"
     """Initial natural parameters: "uniform" within 1/sqrt(n_in) of 0, "zero", or the folder of a run that learned them
     (relative to the scenario)."""
@@ -207,8 +211,9 @@ class Network(Table):
 class Learning(Table):
     """The learning rule."""
 
-    rule: Literal["bimu", "bayesbinn", "native"]
-    """Learning rule; "native": none but the device's own response to pulses (device.programming = "native")."""
+    rule: Literal["bimu", "bayesbinn", "ste", "metaplasticity", "native"]
+    """Learning rule; "ste", "metaplasticity": weights are signs of what is stored, nothing is drawn; "native": none but
+    the device's own response to pulses (device.programming = "native")."""
     gradient: Literal["relaxed", "hard"]
     """Gradient through relaxed weights (ideal hardware only) or through the sampled binary ones."""
     preset: str | None = None
@@ -225,6 +230,10 @@ class Learning(Table):
     """Memory window in examples, N (bimu)."""
     prior_strength: NonNegative | None = None
     """Pull towards the prior, rho (bayesbinn)."""
+    weight_decay: NonNegative | None = None
+    """Share of the latent weight that is added to its gradient (ste, metaplasticity)."""
+    metaplasticity: NonNegative | None = None
+    """How strongly steps of a latent weight towards 0 are braked, m (metaplasticity)."""
 
 
 class Labels(Table):
