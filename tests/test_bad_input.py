@@ -238,9 +238,9 @@ OPTION_CASES = [
      "belongs to rule 'bimu'; for 'bayesbinn' there are: bayesbinn_permuted_mnist_1000_tasks."),
     (["--set", "learning.rule=ste", "--set", "learning.gradient=relaxed"],
      "--set learning.gradient: got \"relaxed\" with learning.rule = \"ste\", whose weights are the signs of what is "
-     "stored; write gradient = \"hard\". (3 more faults in this scenario.)"),
+     "stored; write gradient = \"hard\". (4 more faults in this scenario.)"),
     (["--set", "learning.rule=metaplasticity", "--set", "learning.preset="],
-     f"s.toml:{line_of('samples = 5')}, network.samples: got 5; with learning.rule = \"metaplasticity\" nothing is "
+     f"s.toml:{line_of('samples = 2')}, network.samples: got 2; with learning.rule = \"metaplasticity\" nothing is "
      "drawn, so all samples are alike: write samples = 1."),
     (["--set", "learning.rule=native"],
      "--set learning.rule: got \"native\" with device.programming = \"residue\"; the rule of a device's own response "
