@@ -90,14 +90,3 @@ def test_the_place_in_the_array_does_not_matter(fill):
     whole = applied(fill, x)
     for start, stop in ((1, 2), (3, 20), (1030, 1037), (500, 1036)):
         assert np.array_equal(applied(fill, x[start:stop].copy()), whole[start:stop])
-
-
-def test_quotient_over_the_sizes_that_weights_and_rules_have():
-    rng = np.random.default_rng(4)
-    d = np.concatenate([2.0 ** rng.uniform(-60, 60, 10**6), grid(1.0, 4.0)]).astype(np.float32)
-    n = (rng.choice([-1.0, 1.0], d.size) * 2.0 ** rng.uniform(-40, 40, d.size)).astype(np.float32)
-    out = np.empty_like(d)
-    elementary.fill_quotient(n, d, out)
-    assert ulps(out, n.astype(float) / d.astype(float)).max() < 1.1
-    elementary.fill_quotient(np.zeros_like(d), d, out)
-    assert not out.any()

@@ -52,7 +52,11 @@ def round_even(x):
 @inline
 def exp32(x):
     """Return e**x for float32 x; arguments are clipped to [-87, 88]."""
-    x = min(max(x, _F(-87.0)), _F(88.0))
+    return _exp(min(max(x, _F(-87.0)), _F(88.0)))
+
+
+@inline
+def _exp(x):
     n = round_even(x * _F(1.4426950408889634))
     r = x - n * _F(0.693359375)
     r = r + n * _F(2.12194440e-4)
@@ -108,37 +112,26 @@ def cos_turn(turn):
 
 
 @inline
-def tanh_sech2(x):
-    """Return (tanh x, sech**2 x) for float32 x, the second without cancellation at large |x|.
+def _decay(x):
+    """Return e**(-2 |x|)."""
+    return _exp(max(_F(-2.0) * abs(x), _F(-87.0)))
 
-    Near 0 the tangent's error is absolute, not relative.
-    """
-    e = exp32(_F(-2.0) * abs(x))
+
+@inline
+def _tanh_sech2(x, e):
+    """Return (tanh x, sech**2 x) from x and e**(-2 |x|)."""
     r = _F(1.0) / (_F(1.0) + e)
     t = (_F(1.0) - e) * r
     return (t if x >= _F(0.0) else -t), _F(4.0) * e * r * r
 
 
 @inline
-def quotient(n, d):
-    """Return n / d for float32 n and a positive, normal d, to about one unit in the last place.
+def tanh_sech2(x):
+    """Return (tanh x, sech**2 x) for float32 x, the second without cancellation at large |x|.
 
-    A first guess of 1 / d from the bits of d (within 5 %), one cubic step, and one correction of the quotient with the
-    fused remainder: seven operations of the kind that processors do twice per cycle, against a division that keeps the
-    divider busy for sixteen cycles. The same bits on every processor with fused multiply-add.
+    Near 0 the tangent's error is absolute, not relative.
     """
-    y = _as_float(_I(_I(0x7EF311C7) - _as_int(d)))  # type: ignore[call-arg, var-annotated]
-    e = _F(1.0) - d * y
-    y = y + y * (e * e + e)
-    q = n * y
-    return q + y * (n - d * q)
-
-
-@jit
-def fill_quotient(n, d, out):
-    """Write n / d element by element (float32, flat)."""
-    for i in range(n.size):
-        out[i] = quotient(n[i], d[i])
+    return _tanh_sech2(x, _decay(x))
 
 
 @jit
@@ -164,9 +157,15 @@ def fill_cos_turn(x, out):
 
 @inline(borrowed=True)
 def shape_block(x, tanh, sech2):
-    """Write tanh x and sech**2 x element by element (float32, flat)."""
+    """Write tanh x and sech**2 x element by element (float32, flat).
+
+    In two loops: a processor looks ahead by some hundred operations, and the shorter the chain of dependent ones the
+    more elements that is.
+    """
     for i in range(x.size):
-        tanh[i], sech2[i] = tanh_sech2(x[i])
+        sech2[i] = _decay(x[i])
+    for i in range(x.size):
+        tanh[i], sech2[i] = _tanh_sech2(x[i], sech2[i])
 
 
 @jit

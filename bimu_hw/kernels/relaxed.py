@@ -17,7 +17,6 @@ import numpy as np
 from bimu_hw.kernels import inline, jit
 from bimu_hw.kernels.bits import WEYL, fill_pairs, fold, key_halves
 from bimu_hw.kernels.blocks import CHUNK, add_rows, spread_rows, sum_chunks
-from bimu_hw.kernels.elementary import quotient
 from bimu_hw.kernels.network import activate, activate_backward, normalise
 
 _F = np.float32
@@ -34,7 +33,7 @@ def _weigh(words, mean, x, weights, total):
     """Turn words into relaxed weights and add x times each to its running total, cell by cell."""
     for c in range(mean.size):
         v = _F(_I(words[c])) * V_STEP
-        w = quotient(v + mean[c], v * mean[c] + _F(1.0))
+        w = (v + mean[c]) / (v * mean[c] + _F(1.0))
         total[c] += x[c] * w
         weights[c] = w
 

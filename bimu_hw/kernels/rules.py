@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bimu_hw.kernels import inline, jit
-from bimu_hw.kernels.elementary import quotient, shape_block
+from bimu_hw.kernels.elementary import shape_block
 
 _F = np.float32
 
@@ -56,7 +56,7 @@ def _bimu(lam, tanh, sech2, gradient, through_weight, lr, inverse_lr_max, likeli
         g = likelihood * gradient[c] * (through_weight * v + through_lam)
         s = kl * v
         below = s + _F(2.0) * (g * t + abs(g)) + inverse_lr_max
-        out[c] = -quotient(lr * g + lam[c] * s * inverse_window, below)
+        out[c] = -(lr * g + lam[c] * s * inverse_window) / below
 
 
 @inline(borrowed=True)
