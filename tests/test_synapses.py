@@ -243,6 +243,15 @@ def test_requests_are_summed_up_when_asked_for_and_change_nothing():
     np.testing.assert_allclose(kept.snapshot(0.0)["requested"].ravel(), 7.0 * request, rtol=1e-5)
 
 
+def test_what_is_asked_of_an_exact_store_is_what_it_moves_by():
+    request = np.random.default_rng(3).normal(0.0, 0.3, 108).astype(F)
+    s = array_of(n_levels=0)
+    s.keep_requests = True
+    for event in range(3):
+        s.program_request(request * F(event + 1), event, 0.0, 4, 4, 2)
+    np.testing.assert_allclose(s.requested, 6.0 * request, rtol=1e-5, atol=1e-6)
+
+
 def test_registers_are_kept_by_the_residue_policy_only():
     assert array_of(n_levels=16).residue.size == 0
     assert array_of(n_levels=16, policy="residue").residue.size == 108

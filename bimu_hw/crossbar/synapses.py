@@ -19,13 +19,7 @@ from bimu_hw.crossbar.nonidealities import LayerNonidealities
 from bimu_hw.crossbar.snapshot import snapshot
 from bimu_hw.crossbar.synapse_spec import POLICIES, Programming, Seeds, SynapseSpec, UpdatePlan, all_cells, to_rails
 from bimu_hw.crossbar.writing import Writing
-from bimu_hw.devices import (
-    ROOM_TEMPERATURE,
-    Grid,
-    Site,
-    new_state,
-    time_matters,
-)
+from bimu_hw.devices import ROOM_TEMPERATURE, Grid, Site, new_state, time_matters
 from bimu_hw.kernels import aligned_zeros
 from bimu_hw.kernels.elementary import fill_tanh_sech2, update_tanh_sech2
 from bimu_hw.kernels.programming import (
@@ -72,8 +66,6 @@ class SynapseArray:
         Residue registers, in levels; empty unless the policy is "residue".
     keep_requests : bool
         Whether to add up what is asked of lam, for a record; off until somebody sets it.
-    requested : float64[cell]
-        Sum of all asked changes of lam; empty until requests are kept. Nothing depends on it.
     look_interval : float
         Time between successive looks at the sampling elements in seconds; set by who knows time, infinite until then.
     version : int
@@ -119,7 +111,7 @@ class SynapseArray:
         self.lam = getattr(self._state, str(storage.exact)) if self._exact else aligned_zeros(n)
         self.residue = np.zeros(n, np.float32) if spec.policy == "residue" else nothing
         self.keep_requests = False
-        self.requested = np.zeros(0)
+        self._requested = np.zeros(0)
         self._tanh = self._sech2 = nothing
         self._shape_ready = False
         self._seen = np.zeros(n, np.float32) if self._noisy else nothing
@@ -162,6 +154,8 @@ class SynapseArray:
         )
         self.value_middle, self.value_gain = self.cells_read.values()
         self._program_initial(initial_lam, noise(Purpose.INITIAL_LAM))
+        # Where lam moves by what is asked and by nothing else, its way from here is the sum of the requests.
+        self._start = nothing if self._disturbed or self._storage_evolves or not self._exact else self.lam.copy()
 
     def _program_initial(self, initial_lam: InitialLam, key: np.uint64) -> None:
         """Round the initial lam to levels; in residue mode the remainder starts the register."""
@@ -175,7 +169,7 @@ class SynapseArray:
     def state_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what a checkpoint must keep of this layer, by name; not copied."""
         return {
-            "lam": self.lam, "residue": self.residue, "requested": self.requested,
+            "lam": self.lam, "residue": self.residue, "requested": self._requested,
             "time": np.array([self._time, self._aged]),
             "trap": self.nonidealities.trap, "flicker": self.nonidealities.flicker,
             **{f"storage.{name}": array for name, array in self.state._asdict().items()},
@@ -184,7 +178,7 @@ class SynapseArray:
 
     def restore(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
         """Take over the state that another array of the same spec and seeds had."""
-        self.requested = np.array(arrays["requested"])
+        self._requested = np.array(arrays["requested"])
         self._time, self._aged = (float(second) for second in arrays["time"])
         for name, mine in self.state_arrays().items():
             mine[...] = arrays[name]
@@ -220,6 +214,19 @@ class SynapseArray:
         self.have_moved(self.all_cells, now)
         self._uncounted += 1
         return self.writing.of_all(pulses_up, *tile)
+
+    @property
+    def requested(self) -> npt.NDArray[np.float64]:
+        """Sum of all asked changes of lam, float64[cell]; empty if requests are not kept. Nothing depends on it."""
+        if self.keep_requests and self._start.size:
+            return self.lam.astype(np.float64) - self._start
+        return self._requested
+
+    def _running_total(self) -> npt.NDArray[np.float64]:
+        """Return what requests are added to; empty if nobody keeps them, or if lam itself tells."""
+        if self.keep_requests and not self._start.size and not self._requested.size:
+            self._requested = np.zeros(self.lam.size)
+        return self._requested if self.keep_requests else _NO_TOTAL
 
     @property
     def state(self) -> Any:
@@ -433,10 +440,8 @@ class SynapseArray:
             Size of a tile, and columns written together.
         """
         self.advance(event, now)
-        if self.keep_requests:
-            if not self.requested.size:
-                self.requested = np.zeros(self.lam.size)
-            accumulate(request, self.requested)
+        if self._running_total().size:
+            accumulate(request, self._requested)
         scale, lists = self._scales[:2], (self._cells, self._counts)
         policy = POLICIES[self.spec.policy]
         if policy == DETERMINISTIC:
@@ -479,14 +484,12 @@ class SynapseArray:
         counts for any other are handed to `send`.
         """
         self.advance(event, now)
-        if self.keep_requests and not self.requested.size:
-            self.requested = np.zeros(self.lam.size)
         tanh, sech2 = self.shape_arrays()
         policy = POLICIES[self.spec.policy]
         return UpdatePlan(
             policy, self._scales,
             event_key(self._key_rounding, event) if policy == STOCHASTIC else self._key_rounding, self.residue,
-            self.requested if self.keep_requests else _NO_TOTAL, self._exact, tanh, sech2,
+            self._running_total(), self._exact, tanh, sech2,
         )  # fmt: skip
 
     def snapshot(self, now: float) -> dict[str, npt.NDArray[np.generic]]:
