@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from building import analog, make_card, make_chip, synapse_spec
 
 from bimu_hw.cards import shipped_cards
+from bimu_hw.checkpoint import read_checkpoint, write_checkpoint
 from bimu_hw.crossbar.synapse_spec import to_rails
 from bimu_hw.devices import get_model
 from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels.batch_norm import normalise_units, normalise_units_backward, update_statistics
 from bimu_hw.learning import loss_and_grad
 from bimu_hw.learning.latent import adam_delta, metaplasticity_delta, no_moments, ste_delta
-from bimu_hw.learning.rules import Metaplasticity, Ste
+from bimu_hw.learning.rules import Bimu, Metaplasticity, Ste
+from bimu_hw.operations import operation_index, phase_index
+from bimu_hw.run import Run
+from bimu_hw.scenario import load_scenario
 
+FOLDER = Path(__file__).parents[1] / "scenarios"
 F = np.float32
+BIMU = ["learning.metaplasticity=", "learning.weight_decay=", "learning.preset=bimu_mnist_1_task"]
 STE = {"lr": 1e-2, "weight_decay": 1e-3}
 META = {"lr": 1e-2, "weight_decay": 1e-3, "metaplasticity": 1.35}
 RULES = {
@@ -234,3 +241,62 @@ def test_bad_arguments_get_one_sentence():
         loss_and_grad(
             [np.zeros((2, 2))], [0.0, 1.0], 0, [np.full((1, 2, 2), 0.5)], gradient="straight_through", temperature=2.0
         )
+
+
+def scenario(*overrides):
+    return load_scenario(FOLDER / "quickstart.toml", [
+        "labels.policy=given", "labels.budget=", "labels.gamma=", "labels.latency=", "learning.rule=metaplasticity",
+        "learning.lr=0.003", "record.state=false",
+        "learning.weight_decay=0.0", "learning.metaplasticity=1.35", "network.samples=1", "network.hidden=[12]",
+        "network.activation=sign", "network.normalisation=batch", "network.statistics_window=50.0",
+        "stream.tasks=2", "stream.epochs=1", "stream.examples=160", "evaluation.examples=40", "device.lam_max=1.0",
+        *(f"learning.{key}=" for key in ("lr_max", "likelihood_multiplier", "kl_multiplier", "memory_window")),
+        *overrides,
+    ])  # fmt: skip
+
+
+class Cut(Exception):
+    pass
+
+
+def test_a_run_on_devices_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path, monkeypatch):
+    """On the quickstart's own store and sampling elements; the moments and the statistics of each task are kept."""
+    whole = Run(scenario())
+    whole.accelerator.run()
+    whole.finish()
+    calls, between = [0], Run.between_jobs
+
+    def cut(self):
+        calls[0] += 1
+        if calls[0] == 100:
+            write_checkpoint(tmp_path / "c.npz", self.state(), {})
+            raise Cut
+        between(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "between_jobs", cut)
+        with pytest.raises(Cut):
+            Run(scenario()).accelerator.run()
+    state, _ = read_checkpoint(tmp_path / "c.npz")
+    rest = Run(scenario())
+    rest.restore(state)
+    rest.accelerator.run()
+    rest.finish()
+    np.testing.assert_array_equal(rest.accuracy, whole.accuracy)
+    for mine, other in zip(rest.chip.layers, whole.chip.layers, strict=True):
+        np.testing.assert_array_equal(mine.lam, other.lam)
+        np.testing.assert_array_equal(mine.residue, other.residue)
+    for mine, other in zip(rest.rule.moments, whole.rule.moments, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    assert rest.rule.updates == whole.rule.updates > 100
+    assert len(rest.chip.state()["0"]["normalisation"]["of_tasks"]) == 1
+
+
+def test_the_moments_are_charged_where_they_are_read_and_written():
+    ours, other = (Run(scenario(f"learning.rule={rule}", *more)).plan._plan_update()[0] for rule, more in (
+        ("ste", ["learning.metaplasticity="]), ("bimu", BIMU)))  # fmt: skip
+    cells = 64 * 12 + 12 * 10
+    more = (ours - other)[phase_index("rule")].sum(axis=0)
+    assert more[operation_index("buffer", "read")] == 64 * cells
+    assert more[operation_index("buffer", "write")] == 64 * cells
+    assert more[operation_index("digital", "mac")] == (Ste.operations[0] - Bimu.operations[0]) * cells
