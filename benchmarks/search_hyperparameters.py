@@ -55,10 +55,10 @@ def points(n: int, seed: int, scores: list[float], done: list[dict[str, float]])
     u = qmc.Sobol(len(BOX), seed=seed).random(2 ** int(np.ceil(np.log2(n))))[k - 1]
     if k < first:
         factors = np.exp(low + u * (high - low))
-        return {name: START[name] * factor for name, factor in zip(BOX, factors, strict=True)}
+        return {name: float(START[name] * factor) for name, factor in zip(BOX, factors, strict=True)}
     best = done[int(np.argmax(scores))]
     factors = np.exp((u - 0.5) * (high - low) / 3.0)
-    return {name: best[name] * factor for name, factor in zip(BOX, factors, strict=True)}
+    return {name: float(best[name] * factor) for name, factor in zip(BOX, factors, strict=True)}
 
 
 def score(target: str, values: dict[str, float], args: argparse.Namespace, seed: int) -> dict[str, float]:
