@@ -119,7 +119,7 @@ def measure(cell: Cell, scenario: Scenario) -> dict[str, Any]:
             "current_loss": current_loss(run),
         }
     run.accelerator.run()
-    summary = summarise(run.finish(), run.facts())
+    summary = summarise(run.finish())
     energy = summary["energy_per_query_J"]
     return {
         "study": cell.study, "tile": cell.tile, "ohm": cell.ohm, "compensated": cell.compensated,

@@ -396,7 +396,7 @@ COMPONENT_COSTS = {
         _component_spec("buffer_write_energy", "J", "one bit written to a buffer"),
         _component_spec("write_row_energy", "J", "selecting one row for programming"),
         _component_spec("write_row_time", "s", "selecting one row for programming"),
-        _component_spec("label_energy", "J", "asking for one label and receiving it"),
+        _component_spec("label_energy", "J", "asking for one label and receiving it, the way there and back"),
         _component_spec("leakage_power", "W", "periphery and digital unit of the whole chip, always on"),
         _component_spec("adc_area", "m^2", "one converter at the reference resolution"),
         _component_spec("dac_area", "m^2", "one converter of an input to an analog word-line voltage"),

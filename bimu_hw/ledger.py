@@ -11,14 +11,14 @@ counting, phases and operations, are in `bimu_hw.operations`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.cards import Card
+from bimu_hw.cards import Card, Fact
 from bimu_hw.operations import CHIP, COMPONENTS, OPERATIONS, PHASES, layer_counts, new_counts, operation_index
 
 #: Place of each operation's component.
@@ -38,6 +38,8 @@ class CostTable:
         The same at the ends of each card value's range.
     kinds, sources : tuple of str
         Provenance of each value: its kind, and card name plus source.
+    cards : tuple of str
+        Name of the card.
     """
 
     joules: npt.NDArray[np.float64]
@@ -45,6 +47,7 @@ class CostTable:
     high: npt.NDArray[np.float64]
     kinds: tuple[str, ...]
     sources: tuple[str, ...]
+    cards: tuple[str, ...]
 
     @classmethod
     def from_cards(cls, cards: Mapping[str, Card]) -> CostTable:
@@ -55,9 +58,66 @@ class CostTable:
             fact = card.costs[op.cost]
             scale = op.seconds if fact.unit == "W" else 1.0
             origin = f"{card.name}, {op.cost}: {card.references.get(fact.source, fact.source) or fact.why}"
-            rows.append((fact.value * scale, fact.low * scale, fact.high * scale, fact.kind, origin))
-        joules, low, high, kinds, sources = zip(*rows, strict=True)
-        return cls(np.array(joules), np.array(low), np.array(high), kinds, sources)
+            rows.append((fact.value * scale, fact.low * scale, fact.high * scale, fact.kind, origin, card.name))
+        joules, low, high, kinds, sources, names = zip(*rows, strict=True)
+        return cls(np.array(joules), np.array(low), np.array(high), kinds, sources, names)
+
+
+#: What the read energy of the arrays follows from: keys of the sampling element's costs.
+READ_KEYS = ("g_on", "g_off", "read_voltage", "read_time")
+
+
+@dataclass(frozen=True)
+class ReadPrice:
+    """What V**2 G t of the arrays rests on: four values of the sampling element's card.
+
+    Attributes
+    ----------
+    low, value, high : float64[4]
+        Of `READ_KEYS`, in SI.
+    kind : str
+        "assumed" if one of them is, else "derived".
+    card : str
+        Name of the card.
+    """
+
+    low: npt.NDArray[np.float64]
+    value: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+    kind: str
+    card: str
+
+    @classmethod
+    def from_cards(cls, sampler: Card, wires: Sequence[Fact] = ()) -> ReadPrice:
+        """Build it from the sampling element's card; `wires` are the resistances that the energy depends on, too."""
+        facts = [sampler.costs[name] for name in READ_KEYS]
+        kind = "assumed" if any(fact.kind == "assumed" for fact in (*facts, *wires)) else "derived"
+        low, value, high = (np.array([getattr(f, end) for f in facts]) for end in ("low", "value", "high"))
+        return cls(low, value, high, kind, sampler.name)
+
+
+@dataclass(frozen=True)
+class AreaBlock:
+    """Equal things on the chip that take area.
+
+    Attributes
+    ----------
+    count : int
+    key : str
+        Whose card says how large one is, and under which key: ``card.cost``.
+    each : float
+        Area of one in square metres.
+    """
+
+    count: int
+    key: str
+    each: float
+
+    @classmethod
+    def of(cls, count: int, key: str, cards: Mapping[str, Card]) -> AreaBlock:
+        """Return a block whose area is the cost `key` of one of the cards "component", "storage" and "sampler"."""
+        card, _, cost = key.partition(".")
+        return cls(count, key, cards[card].costs[cost].value)
 
 
 class Entry(NamedTuple):

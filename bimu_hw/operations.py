@@ -50,6 +50,11 @@ class Operation(NamedTuple):
     cost: str
     seconds: float = 1.0
 
+    @property
+    def key(self) -> str:
+        """Whose card prices it and under which key, ``card.cost``; prices of one key move together."""
+        return f"{self.card}.{self.cost}"
+
 
 #: Everything the simulator counts, in the order of the arrays' last axis. Append only within a schema version.
 OPERATIONS = (
@@ -70,7 +75,7 @@ OPERATIONS = (
     Operation("storage", "pulse_up", "pulse that raises lam", "storage", "pulse_energy_up"),
     Operation("storage", "pulse_down", "pulse that lowers lam", "storage", "pulse_energy_down"),
     Operation("write_driver", "row", "row selected for programming", "component", "write_row_energy"),
-    Operation("oracle", "request", "label asked for and received", "component", "label_energy"),
+    Operation("radio", "request", "label asked for and received, there and back", "component", "label_energy"),
     Operation("leakage", "storage", "storage cell powered for 1 us", "storage", "standby_power", 1e-6),
     Operation("leakage", "sampler", "sampling element without bias for 1 us", "sampler", "standby_power", 1e-6),
     Operation("sampler", "idle_bias", "element biased for 1 us while its array rests", "sampler", "bias_power", 1e-6),

@@ -43,6 +43,7 @@ class Purpose(IntEnum):
     ADC_ERROR = 22
     ADC_NOISE = 23
     DAC_ERROR = 24
+    PRICE = 25
 
 
 _MASK = (1 << 64) - 1

@@ -29,8 +29,8 @@ from bimu_hw.accelerator.engine import Accelerator, AcceleratorSpec, Pause
 from bimu_hw.accelerator.latency import LatencyHistogram
 from bimu_hw.accelerator.plan import RESOURCES, WorkPlan
 from bimu_hw.accelerator.query import QueryRow
-from bimu_hw.cards import Card
 from bimu_hw.checkpoint import Checkpoints, source_digest
+from bimu_hw.costs import components_in_use, costs_of
 from bimu_hw.crossbar.calibration import CALIBRATION_EXAMPLES, calibrate
 from bimu_hw.crossbar.chip import Chip, Encoded
 from bimu_hw.crossbar.encoding import InputEncoder, driver_bow
@@ -42,11 +42,9 @@ from bimu_hw.kernels.network import query_uncertainty
 from bimu_hw.learning.data import load_dataset
 from bimu_hw.learning.rules import RULES
 from bimu_hw.learning.streams import TaskStream
-from bimu_hw.ledger import CostTable
 from bimu_hw.record import RUN_FILE, ResourceUse, RunRecorder, write_run
 from bimu_hw.report.summary import summarise
 from bimu_hw.run_folder import RunFolder
-from bimu_hw.scaling import scale_adc, scale_dac, scale_lines
 from bimu_hw.scenario import Scenario
 from bimu_hw.scenario.starts import initial_lam
 
@@ -144,7 +142,7 @@ def _complete(folder: RunFolder, scenario: Scenario, progress: bool, tell: Calla
     run.resume(tell)
     run.accelerator.run()
     tree = run.finish()
-    summary = summarise(tree, run.facts())
+    summary = summarise(tree)
     from bimu_hw.report.figures import draw_run
 
     with folder.assemble() as place:
@@ -223,9 +221,7 @@ class Run:
             synapses.look_interval = to_seconds(self.plan.look_ticks(s.device.holds))
         calibration = (self._encode(self.stream.example(i)[0], self._affine) for i in range(self.n_examples))
         calibrate(self.chip, islice(calibration, CALIBRATION_EXAMPLES), s.crossbar.adc_range == "calibrated")
-        self.costs = CostTable.from_cards(
-            {"component": self.components, "storage": s.storage_card, "sampler": s.sampler_card}
-        )
+        self.costs = costs_of(scenario, self.plan.area)
         self.recorder = RunRecorder(
             [synapses.shape for synapses in self.chip.layers], self.chip.layers[0].storage, self.stream.n_tasks,
             s.record.per_query_limit, self.n_examples, s.record.state, folder=folder,
@@ -405,25 +401,13 @@ class Run:
             names=RESOURCES, events=[a.usage[r].events for r in RESOURCES],
             busy_ticks=[a.usage[r].busy_ticks for r in RESOURCES], capacity=[1] * len(RESOURCES),
             event_count=a.event_count, duration_ticks=a.duration_ticks, queries_dropped=a.dropped,
+            latency_p50=to_seconds(self._latency.quantile(0.5)), latency_p99=to_seconds(self._latency.quantile(0.99)),
+            macs=self.plan.macs,
         )  # fmt: skip
         return self.recorder.finish(
             a.ledger.counts, a.ledger.array_joules, self.costs, use, self.accuracy, self.freezing.values,
             self._provenance(),
         )
-
-    def facts(self) -> dict[str, Any]:
-        """Return what the summary needs and the record does not hold."""
-        costs = self.scenario.sampler_card.costs
-        kinds = {costs[name].kind for name in ("g_on", "g_off", "read_voltage", "read_time")}
-        if self.scenario.crossbar.ir_drop == "exact":
-            kinds |= {self.scenario.component_card.costs[name].kind for name in Wires._fields}
-        array_kind = "assumed" if "assumed" in kinds else "derived"
-        return {
-            "title": self.scenario.title,
-            "area_m2": {"total": sum(self.plan.area.values()), **self.plan.area},
-            "latency_s": {name: to_seconds(self._latency.quantile(q)) for name, q in (("p50", 0.5), ("p99", 0.99))},
-            "assumed_energy_fraction": self.accelerator.ledger.assumed_share(self.costs, array_kind),
-        }
 
 
 def build_chip(scenario: Scenario, n_in: int, n_classes: int) -> Chip:
@@ -459,14 +443,6 @@ def _wires(scenario: Scenario) -> Wires | None:
     if scenario.crossbar.ir_drop == "none":
         return None
     return Wires(*(scenario.component_card.costs[name].value for name in Wires._fields))
-
-
-def components_in_use(scenario: Scenario) -> Card:
-    """Return the component card at the resolution and kind of the scenario's converters and the length of its lines."""
-    crossbar = scenario.crossbar
-    cells = crossbar.tile_bitlines * (2 if crossbar.columns == "differential" else 1)
-    card = scale_dac(scale_adc(scenario.component_card, crossbar.adc_bits, crossbar.adc), crossbar.dac_bits)
-    return scale_lines(card, cells)
 
 
 def provenance(scenario: Scenario) -> dict[str, Any]:

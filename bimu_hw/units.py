@@ -24,6 +24,8 @@ _PREFIXES = (
 
 #: Units with an exponent, which a prefix takes part in.
 _AREA = {"m^2": 2, "m2": 2}
+#: Units that have their prefix already.
+_PREFIXED = {"TOPS/W": 0}
 
 
 @lru_cache(maxsize=1)
@@ -145,9 +147,51 @@ def format_quantity(value: float, unit: str, digits: int = 3) -> str:
     if unit == "1" or value == 0 or not math.isfinite(value):
         return f"{value:.{digits}g}" + ("" if unit == "1" else f" {unit}")
     # A prefix belongs to the unit it stands before: 1 mm^2 is (1 mm)^2, a million um^2, so begin at a hundredth of it.
-    exponent = _AREA.get(unit, 0 if unit.startswith("1") else 1)
+    exponent = {**_AREA, **_PREFIXED}.get(unit, 0 if unit.startswith("1") else 1)
     smallest = 0.01 if exponent == 2 else 1 - 0.5 * 10.0**-digits
     for scale, prefix in _PREFIXES if exponent else ():
         if abs(value) >= smallest * scale**exponent:
             return f"{value / scale**exponent:.{digits}g} {prefix}{unit}"
     return f"{value:.{digits}g} {unit}"
+
+
+def format_within(value: float, low: float, high: float, unit: str) -> tuple[str, str]:
+    """Write an SI value with no more digits than its interval supports, and the interval.
+
+    Half the width of the interval, written with two digits if they are below 35.5 and else with one, says where to stop
+    (the rounding rule of the Particle Data Group's Review, but for its third case). At most three digits and at least
+    one are written, and two of the ends. A value without an interval gets three.
+
+    Returns
+    -------
+    (str, str)
+        The value and the interval; the latter empty if there is none.
+
+    Examples
+    --------
+    >>> format_within(80.2e-9, 42e-9, 163e-9, "J")
+    ('80 nJ', '42 to 160 nJ')
+    >>> format_within(80.2e-9, 79.9e-9, 80.4e-9, "J")
+    ('80.2 nJ', '80 to 80 nJ')
+    >>> format_within(1.778e-7, 1.778e-7, 1.778e-7, "J")
+    ('178 nJ', '')
+    """
+    if value == 0 or not high > low or not all(map(math.isfinite, (value, low, high))):
+        return format_quantity(value, unit), ""
+    half = (high - low) / 2.0
+    last = math.floor(math.log10(half))
+    if half < 3.55 * 10.0**last:
+        last -= 1
+    digits = min(3, max(1, math.floor(math.log10(abs(value))) - last + 1))
+    ends = [_rounded(end, 2, unit) for end in (low, high)]
+    (lower, first), (upper, second) = (end.split(" ", 1) if " " in end else (end, "") for end in ends)
+    return _rounded(value, digits, unit), f"{lower} to {upper} {second}" if first == second else " to ".join(ends)
+
+
+def _rounded(value: float, digits: int, unit: str) -> str:
+    """Write a value with that many digits and a prefix, and zeros instead of an exponent."""
+    value = float(f"{value:.{digits - 1}e}")
+    number, _, rest = format_quantity(value, unit, 15).partition(" ")
+    plain = float(number)
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(plain)))) if plain else 0
+    return f"{plain:.{decimals}f} {rest}".rstrip()

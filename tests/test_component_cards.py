@@ -158,9 +158,10 @@ def test_areas_scale_with_the_square_of_the_node():
         assert costs["periphery_area"].value == pytest.approx((jia + drivers) * (node / 65) ** 2, rel=0.03)
 
 
-def test_a_free_label_is_an_assumption_with_an_upper_end(card):
+def test_a_free_label_is_an_assumption_and_no_uncertainty(card):
     fact = card.costs["label_energy"]
-    assert (fact.kind, fact.value, fact.low, fact.high) == ("assumed", 0.0, 0.0, 1e-3)
+    assert (fact.kind, fact.value, fact.low, fact.high) == ("assumed", 0.0, 0.0, 0.0)
+    assert fact.source == "nrf52840"
 
 
 # Scaling

@@ -156,10 +156,10 @@ def test_what_is_booked_is_on_the_account_and_on_the_querys_tally():
     bits = Entry.single(2, "sampler", "bit", 7, layer=1)
     ledger.book(inference, bits, tally)
     ledger.book(inference, bits, other)
-    ledger.book(label, Entry.single(2, "oracle", "request"), tally)
+    ledger.book(label, Entry.single(2, "radio", "request"), tally)
     ledger.book_reads(inference, np.array([5, 2]), np.array([3e-12, 1e-12]), tally)
     bit, request, drive = (
-        operation_index(*op) for op in (("sampler", "bit"), ("oracle", "request"), ("driver", "drive"))
+        operation_index(*op) for op in (("sampler", "bit"), ("radio", "request"), ("driver", "drive"))
     )
     assert ledger.counts[inference, :, bit].tolist() == [0, 14, 0]
     assert ledger.counts[label, :, request].tolist() == [0, 0, 1]
@@ -186,7 +186,7 @@ def test_the_assumed_share_by_hand():
     ledger.counts[phase_index("inference"), 0, convert] = 1000
     ledger.counts[phase_index("programming"), 0, pulse] = 1000
     ledger.array_joules[phase_index("inference"), 0] = 3e-6
-    costs = CostTable(joules, joules, joules, tuple(kinds), ("",) * len(OPERATIONS))
+    costs = CostTable(joules, joules, joules, tuple(kinds), ("",) * len(OPERATIONS), ("",) * len(OPERATIONS))
     assert ledger.assumed_share(costs, "measured") == pytest.approx(0.2, rel=1e-12)
     assert ledger.assumed_share(costs, "assumed") == pytest.approx(0.5, rel=1e-12)
     assert Ledger.empty(1).assumed_share(costs, "assumed") == 0.0

@@ -19,10 +19,11 @@ import xarray as xr
 
 from bimu_hw.devices import SamplerModel, StateVar, StorageModel
 from bimu_hw.errors import RunError, SchemaError
-from bimu_hw.ledger import CostTable, Tally
+from bimu_hw.ledger import READ_KEYS, AreaBlock, CostTable, ReadPrice, Tally
 from bimu_hw.operations import COMPONENTS, OPERATIONS, PHASES
 from bimu_hw.record import (
     VARIABLES,
+    Costs,
     ResourceUse,
     RunRecorder,
     clean_attrs,
@@ -83,7 +84,13 @@ def state(shape: tuple[int, int], rng: np.random.Generator, n_devices: int = 2) 
 def costs() -> CostTable:
     joules = np.linspace(1e-15, 1e-12, len(OPERATIONS))
     kinds, sources = ("assumed",) * len(OPERATIONS), ("card: key",) * len(OPERATIONS)
-    return CostTable(joules, joules / 2, joules * 2, kinds, sources)
+    return CostTable(joules, joules / 2, joules * 2, kinds, sources, ("card",) * len(OPERATIONS))
+
+
+def all_costs() -> Costs:
+    ends = np.arange(len(READ_KEYS)) + 1.0
+    blocks = {"storage": AreaBlock(7, "storage.area", 2e-13), "periphery": AreaBlock(1, "component.area", 3e-8)}
+    return Costs(costs(), ReadPrice(ends / 2, ends, ends * 2, "assumed", "junction"), blocks)
 
 
 def spent(rng: np.random.Generator) -> Tally:
@@ -104,13 +111,13 @@ def finish(recorder: RunRecorder, seed: int = 0, **provenance: Any) -> xr.DataTr
     n_layers = len(recorder._shapes)
     shape = (len(PHASES), n_layers + 1)
     counts = rng.integers(0, 1000, (*shape, len(OPERATIONS)))
-    use = ResourceUse(["tile", "adc"], [5, 6], [10, 20], [1, 8], event_count=33, duration_ticks=44, queries_dropped=1)
+    use = ResourceUse(["tile", "adc"], [5, 6], [10, 20], [1, 8], 33, 44, 1, 1e-6, 2e-6, macs=1234)
     accuracy = np.array([[0.9, np.nan], [0.8, 0.95]])
     freezing = {
         v.name: rng.random((2, n_layers)) for v in VARIABLES if v.group == "/freezing" and not v.coord
     }
     return recorder.finish(
-        counts, rng.random(shape), costs(), use, accuracy, freezing, {**PROVENANCE, **provenance}
+        counts, rng.random(shape), all_costs(), use, accuracy, freezing, {**PROVENANCE, **provenance}
     )
 
 
@@ -174,9 +181,9 @@ def test_opening_loads_nothing_but_the_axes(tmp_path: Path) -> None:
 def test_every_variable_says_what_it_is() -> None:
     registry = pint.UnitRegistry(cache_folder=None)
     dims = {"snapshot", "query", "task", "trained_task", "layer", "wordline", "bitline", "device", "component",
-            "operation", "phase", "resource"}  # fmt: skip
+            "operation", "phase", "resource", "bound", "block"}  # fmt: skip
     found = variables(build())
-    assert len(found) == 23 + 2 * 12 + 3 + 10 + 14 + 7
+    assert len(found) == 23 + 2 * 12 + 3 + 10 + 23 + 5 + 10
     for name, var in found.items():
         assert set(var.dims) <= dims, name
         assert var.attrs["long_name"], name
@@ -325,6 +332,15 @@ def test_the_ledger_adds_up() -> None:
     spent = (ledger["count"] * ledger.cost).values[..., adc].sum(axis=-1)
     np.testing.assert_allclose(ledger.energy.sel(component="adc").values, spent, rtol=1e-12)
     assert ledger.layer.values.tolist() == ["layer_0", "layer_1", "chip"]
+    assert ledger.read_time.sel(bound=["low", "value", "high"]).values.tolist() == [2.0, 4.0, 8.0]
+    assert (str(ledger.array_card.values), str(ledger.array_kind.values)) == ("junction", "assumed")
+    assert ledger.cost_key.sel(operation="adc.convert").item() == "component.adc_convert_energy"
+
+
+def test_areas_are_counts_times_areas() -> None:
+    area = build()["area"].to_dataset()
+    assert area.block.values.tolist() == ["storage", "periphery"]
+    assert area.area.values.tolist() == [7 * 2e-13, 3e-8]
 
 
 def test_equal_runs_give_equal_bytes_wherever_and_whenever(tmp_path: Path) -> None:

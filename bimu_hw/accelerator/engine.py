@@ -188,7 +188,7 @@ class Accelerator:
         self._biased_ticks = [0] * len(chip.layers)
         self._noise_seed = noise_seed
         self._bias = {block: self._bias_of(block) for block in (plan.inference_block, plan.update_block)}
-        self._request = self._single("oracle", "request")
+        self._request = self._single("radio", "request")
         self._kept = {access: self._single("buffer", access, plan.kept_bits()) for access in ("read", "write")}
 
     def run(self) -> None:

@@ -11,7 +11,7 @@ own (`bimu_hw.learning.rules`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from bimu_hw.cards import Card
 from bimu_hw.crossbar.chip import Chip
 from bimu_hw.crossbar.readout import Reads
 from bimu_hw.crossbar.synapses import Programming
-from bimu_hw.ledger import Entry
+from bimu_hw.ledger import AreaBlock, Entry
 from bimu_hw.operations import CHIP, layer_counts, new_counts, operation_index, phase_index
 
 #: Bits of a normalised sum that is kept for the backward pass.
@@ -152,7 +152,9 @@ class WorkPlan:
         self.update = tuple((phase, Entry.of(part)) for phase, part in enumerate(updates) if part.any())
         self.inference_block, self.update_block = Block.of(self.inference_stages), Block.of(self.update_stages)
         self.reforward = relaxed
-        self.area = self._plan_area(components, storage, sampler)
+        self.area = self._plan_area({"component": components, "storage": storage, "sampler": sampler})
+        #: Multiply-accumulates of one query: every weight of every sample, once.
+        self.macs = chip.n_sample * sum(synapses.lam.size for synapses in chip.layers)
 
     @property
     def inference_ticks(self) -> int:
@@ -175,8 +177,8 @@ class WorkPlan:
     def _digital_ticks(self, operations: int) -> int:
         return -(-operations // self._lanes) * self._digital
 
-    def _plan_area(self, components: Card, storage: Card, sampler: Card) -> dict[str, float]:
-        """Return the area of each component in square metres: cells, converters, and the periphery as one number."""
+    def _plan_area(self, cards: Mapping[str, Card]) -> dict[str, AreaBlock]:
+        """Return what takes area: cells, converters, and the periphery as one number."""
         chip = self._chip
         cells = sum(synapses.lam.size for synapses in chip.layers)
         converters = 0
@@ -186,12 +188,13 @@ class WorkPlan:
             converters += row_tiles * sum(
                 -(-min(width, n_out - start) // self._columns_per_adc) for start in range(0, n_out, width)
             )
+        inputs = chip.sizes[0] if chip.arrays.inputs == "analog" else 0
         return {
-            "storage": cells * storage.costs["area"].value,
-            "sampler": cells * sampler.costs["area"].value,
-            "adc": converters * components.costs["adc_area"].value,
-            "dac": (chip.arrays.inputs == "analog") * chip.sizes[0] * components.costs["dac_area"].value,
-            "periphery": components.costs["periphery_area"].value,
+            "storage": AreaBlock.of(cells, "storage.area", cards),
+            "sampler": AreaBlock.of(cells, "sampler.area", cards),
+            "adc": AreaBlock.of(converters, "component.adc_area", cards),
+            "dac": AreaBlock.of(inputs, "component.dac_area", cards),
+            "periphery": AreaBlock.of(1, "component.periphery_area", cards),
         }
 
     def _plan_inference(self) -> tuple[Counts, list[Stage]]:

@@ -13,12 +13,13 @@ from bimu_hw.record.schema import (
     layer_variables,
     validate,
 )
-from bimu_hw.record.writer import ResourceUse, RunRecorder
+from bimu_hw.record.writer import Costs, ResourceUse, RunRecorder
 
 __all__ = [
     "RUN_FILE",
     "SCHEMA_VERSION",
     "VARIABLES",
+    "Costs",
     "ResourceUse",
     "RunRecorder",
     "Var",

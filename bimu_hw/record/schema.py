@@ -110,7 +110,8 @@ ROOT_ATTRS = (
     Attr("numba_version", "str", "version of Numba"),
 )
 
-_Q, _L, _T, _F, _A, _R = "/queries", "/layer", "/tasks", "/freezing", "/ledger", "/resources"
+_Q, _L, _T, _F = "/queries", "/layer", "/tasks", "/freezing"
+_A, _S, _R = "/ledger", "/area", "/resources"
 _QUERY, _SNAPSHOT, _CELL = ("query",), ("snapshot",), ("snapshot", "wordline", "bitline")
 _TASK_LAYER = ("task", "layer")
 
@@ -180,6 +181,8 @@ VARIABLES = (
     Var("operation_unit", _A, ("operation",), "str", "", "what one count is", coord=True),
     Var("cost_kind", _A, ("operation",), "str", "", "how the cost is known: measured, fitted, derived, assumed",
         coord=True),
+    Var("cost_card", _A, ("operation",), "str", "", "name of the card the cost comes from", coord=True),
+    Var("cost_key", _A, ("operation",), "str", "", "whose card prices it, and under which key", coord=True),
     Var("cost_source", _A, ("operation",), "str", "", "card and key the cost comes from", coord=True),
     Var("count", _A, ("phase", "layer", "operation"), "int64", "1", "operations done"),
     Var("array_energy", _A, ("phase", "layer"), "float64", "J",
@@ -188,6 +191,19 @@ VARIABLES = (
     Var("cost", _A, ("operation",), "float64", "J", "energy of one count"),
     Var("cost_low", _A, ("operation",), "float64", "J", "energy of one count, low end of the card's range"),
     Var("cost_high", _A, ("operation",), "float64", "J", "energy of one count, high end of the card's range"),
+    Var("bound", _A, ("bound",), "str", "", "end of a value's range, or the value itself", coord=True),
+    Var("g_on", _A, ("bound",), "float64", "S", "conductance of a weight of +1 in the array"),
+    Var("g_off", _A, ("bound",), "float64", "S", "conductance of a weight of -1 in the array"),
+    Var("read_voltage", _A, ("bound",), "float64", "V", "voltage of a driven line"),
+    Var("read_time", _A, ("bound",), "float64", "s", "integration time of one look"),
+    Var("array_card", _A, (), "str", "", "name of the card that array_energy follows from"),
+    Var("array_kind", _A, (), "str", "", "how array_energy is known: derived, or assumed if one of its values is"),
+
+    Var("block", _S, ("block",), "str", "", "what takes area", coord=True),
+    Var("key", _S, ("block",), "str", "", "whose card says how large one is, and under which key", coord=True),
+    Var("count", _S, ("block",), "int64", "1", "how many there are"),
+    Var("each", _S, ("block",), "float64", "m^2", "area of one"),
+    Var("area", _S, ("block",), "float64", "m^2", "area of all"),
 
     Var("resource", _R, ("resource",), "str", "", "resource of the accelerator", coord=True),
     Var("events", _R, ("resource",), "int64", "1", "times the resource was occupied"),
@@ -196,6 +212,9 @@ VARIABLES = (
     Var("event_count", _R, (), "int64", "1", "events of the simulated clock"),
     Var("duration_ticks", _R, (), "int64", "ps", "simulated duration of the run"),
     Var("queries_dropped", _R, (), "int64", "1", "inputs dropped because the queue was full"),
+    Var("latency_p50", _R, (), "float64", "s", "median of the latencies of all queries, right to a thousandth"),
+    Var("latency_p99", _R, (), "float64", "s", "99th percentile of the latencies, right to a thousandth"),
+    Var("macs", _R, (), "int64", "1", "multiply-accumulates of one query: every weight of every sample, once"),
 )  # fmt: skip
 
 
@@ -326,7 +345,7 @@ def validate(tree: xr.DataTree) -> None:
     expected = {
         "queries": query_variables(int(tree.attrs["queries_per_row"])),
         **{f"layer_{k}": group_variables(_L) for k in range(n_layers)},
-        **{group[1:]: group_variables(group) for group in (_T, _F, _A, _R)},
+        **{group[1:]: group_variables(group) for group in (_T, _F, _A, _S, _R)},
     }
     for name in tree.children:
         if name not in expected:

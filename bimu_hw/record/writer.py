@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bimu_hw.devices import SamplerModel, StorageModel
 from bimu_hw.errors import SchemaError
-from bimu_hw.ledger import CostTable, Tally, price
+from bimu_hw.ledger import READ_KEYS, AreaBlock, CostTable, ReadPrice, Tally, price
 from bimu_hw.operations import COMPONENTS, OPERATIONS, PHASES, layer_names, operation_names
 from bimu_hw.record.disk import Spool
 from bimu_hw.record.schema import (
@@ -60,6 +60,10 @@ class ResourceUse:
         Simulated duration in picoseconds.
     queries_dropped : int
         Inputs that met a full queue.
+    latency_p50, latency_p99 : float
+        Seconds.
+    macs : int
+        Multiply-accumulates of one query.
     """
 
     names: Sequence[str]
@@ -69,6 +73,25 @@ class ResourceUse:
     event_count: int
     duration_ticks: int
     queries_dropped: int
+    latency_p50: float
+    latency_p99: float
+    macs: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What operations and array reads cost, and what takes area.
+
+    Attributes
+    ----------
+    table : CostTable
+    reads : ReadPrice
+    blocks : mapping of str to AreaBlock
+    """
+
+    table: CostTable
+    reads: ReadPrice
+    blocks: Mapping[str, AreaBlock]
 
 
 class RunRecorder:
@@ -292,7 +315,7 @@ class RunRecorder:
         self,
         ledger_counts: npt.NDArray[np.int64],
         array_joules: npt.NDArray[np.float64],
-        cost_table: CostTable,
+        costs: Costs,
         resources: ResourceUse,
         accuracy: npt.NDArray[np.float64],
         freezing: Mapping[str, npt.NDArray[np.float64]],
@@ -304,7 +327,7 @@ class RunRecorder:
         ----------
         ledger_counts : int64[phase, layer, operation]
         array_joules : float64[phase, layer]
-        cost_table : CostTable
+        costs : Costs
         resources : ResourceUse
         accuracy : float64[trained_task, task]
             Fractions, NaN where not evaluated.
@@ -329,19 +352,22 @@ class RunRecorder:
         values = {
             "/tasks": {"accuracy": accuracy, "task": tasks, "trained_task": tasks},
             "/freezing": {**freezing, "task": tasks, "layer": np.arange(len(self._shapes))},
-            "/ledger": _ledger(ledger_counts, array_joules, cost_table),
+            "/ledger": ledger_values(ledger_counts, array_joules, costs),
+            "/area": area_values(costs.blocks),
             "/resources": {
                 "resource": list(resources.names), "events": resources.events, "busy_ticks": resources.busy_ticks,
                 "capacity": resources.capacity, "event_count": resources.event_count,
                 "duration_ticks": resources.duration_ticks, "queries_dropped": resources.queries_dropped,
+                "latency_p50": resources.latency_p50, "latency_p99": resources.latency_p99, "macs": resources.macs,
             },
         }  # fmt: skip
         groups = {"/": xr.Dataset(attrs=clean_attrs(attrs))}
-        groups["/queries"] = _dataset("/queries", query_variables(self.queries_per_row), self._queries(cost_table))
+        variables = query_variables(self.queries_per_row)
+        groups["/queries"] = group_dataset("/queries", variables, self._queries(costs.table))
         for k, spool in enumerate(self._snapshots):
-            groups[f"/layer_{k}"] = _dataset(f"/layer_{k}", spool.variables, spool.arrays())
+            groups[f"/layer_{k}"] = group_dataset(f"/layer_{k}", spool.variables, spool.arrays())
         for group, found in values.items():
-            groups[group] = _dataset(group, group_variables(group), found)
+            groups[group] = group_dataset(group, group_variables(group), found)
         return xr.DataTree.from_dict(groups)
 
     def _queries(self, costs: CostTable) -> dict[str, Any]:
@@ -359,9 +385,11 @@ class RunRecorder:
         return {**columns, "component": list(COMPONENTS), "operation": operation_names()}
 
 
-def _ledger(
-    counts: npt.NDArray[np.int64], array_joules: npt.NDArray[np.float64], costs: CostTable
+def ledger_values(
+    counts: npt.NDArray[np.int64], array_joules: npt.NDArray[np.float64], costs: Costs
 ) -> dict[str, Any]:
+    """Return the variables of ``/ledger``: what was counted, what it costs, and the product."""
+    table, reads = costs.table, costs.reads
     return {
         "phase": list(PHASES),
         "layer": list(layer_names(counts.shape[1] - 1)),
@@ -369,18 +397,31 @@ def _ledger(
         "component": list(COMPONENTS),
         "operation_component": [op.component for op in OPERATIONS],
         "operation_unit": [op.unit for op in OPERATIONS],
-        "cost_kind": list(costs.kinds),
-        "cost_source": list(costs.sources),
+        "cost_kind": list(table.kinds),
+        "cost_card": list(table.cards),
+        "cost_key": [op.key for op in OPERATIONS],
+        "cost_source": list(table.sources),
         "count": counts,
         "array_energy": array_joules,
-        "energy": price(counts, array_joules, costs.joules),
-        "cost": costs.joules,
-        "cost_low": costs.low,
-        "cost_high": costs.high,
+        "energy": price(counts, array_joules, table.joules),
+        "cost": table.joules,
+        "cost_low": table.low,
+        "cost_high": table.high,
+        "bound": ["low", "value", "high"],
+        **dict(zip(READ_KEYS, np.stack([reads.low, reads.value, reads.high], axis=1), strict=True)),
+        "array_card": reads.card,
+        "array_kind": reads.kind,
     }
 
 
-def _dataset(group: str, variables: Mapping[str, Var], values: Mapping[str, Any]) -> xr.Dataset:
+def area_values(blocks: Mapping[str, AreaBlock]) -> dict[str, Any]:
+    """Return the variables of ``/area``."""
+    count, each = (np.array([getattr(block, name) for block in blocks.values()]) for name in ("count", "each"))
+    keys = [block.key for block in blocks.values()]
+    return {"block": list(blocks), "key": keys, "count": count, "each": each, "area": count * each}
+
+
+def group_dataset(group: str, variables: Mapping[str, Var], values: Mapping[str, Any]) -> xr.Dataset:
     """Put values into the variables of a group."""
     import xarray as xr
 

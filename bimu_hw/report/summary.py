@@ -14,8 +14,9 @@ from bimu_hw.learning.metrics import (
     newest_task_accuracy,
     saturated_fraction,
 )
-from bimu_hw.operations import ENERGY_PER_QUERY, PHASES, UPDATE_PHASES
-from bimu_hw.units import format_quantity
+from bimu_hw.operations import COMPONENTS, ENERGY_PER_QUERY, UPDATE_PHASES
+from bimu_hw.report.account import Account
+from bimu_hw.units import format_quantity, format_within
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,38 +28,30 @@ ENERGY_WORDS = {
     "update": "with label request and update",
     "all": "all of it, idle included",
 }
+#: How many of the values that make an interval wide are named.
+_NAMED = 3
 
 
-def summarise(tree: xr.DataTree, facts: dict[str, Any]) -> dict[str, Any]:
+def summarise(tree: xr.DataTree) -> dict[str, Any]:
     """Return the summary of a run.
 
     Parameters
     ----------
     tree : xarray.DataTree
         The record.
-    facts : dict
-        ``title``, ``latency_s`` (p50 and p99), ``area_m2`` (total and by component) and ``assumed_energy_fraction``.
 
     Returns
     -------
     dict
         The content of ``summary.json``: accuracies as fractions, energies in joules, times in seconds.
     """
-    queries, ledger, resources = (tree[name].to_dataset() for name in ("queries", "ledger", "resources"))
-    n = int(queries["n_aggregated"].sum())
-    updates = int(queries["updated"].sum())
-    by_phase = dict(zip(PHASES, ledger["energy"].values, strict=True))
-    components = [str(name) for name in ledger["component"].values]
-
-    def joules(phases: tuple[str, ...]) -> float:
-        return float(sum(by_phase[p].sum() for p in phases))
-
+    queries, area, resources = (tree[name].to_dataset() for name in ("queries", "area", "resources"))
+    account = Account(tree)
+    n = account.n_queries
     accuracy = tree["tasks"].to_dataset()["accuracy"].values
-    per_query = {key: joules(phases) / n if n else np.nan for key, phases in ENERGY_PER_QUERY.items()}
-    total = ledger["energy"].sum(("phase", "layer")).values
     attrs = tree.attrs
     summary = {
-        "title": facts["title"],
+        "title": attrs.get("title", ""),
         "queries": n,
         "queries_dropped": int(resources["queries_dropped"]),
         "accuracy": mean_accuracy(accuracy),
@@ -69,16 +62,13 @@ def summarise(tree: xr.DataTree, facts: dict[str, Any]) -> dict[str, Any]:
         "backward_transfer": backward_transfer(accuracy),
         "memory_rigidity_resilience": memory_rigidity_resilience(accuracy),
         "labels_requested_fraction": float(queries["asked"].sum()) / n if n else np.nan,
-        "updates": updates,
-        "energy_per_query_J": {
-            **per_query,
-            "components": {name: float(e) / n if n else np.nan for name, e in zip(components, total, strict=True)},
+        "updates": account.n_updates,
+        **_energies(account),
+        "latency_s": {name: float(resources[f"latency_{name}"]) for name in ("p50", "p99")},
+        "area_m2": {
+            "total": float(area["area"].sum()),
+            **{str(name): float(size) for name, size in zip(area["block"].values, area["area"].values, strict=True)},
         },
-        "energy_per_update_J": joules(UPDATE_PHASES) / updates if updates else np.nan,
-        "energy_total_J": float(total.sum()),
-        "assumed_energy_fraction": facts["assumed_energy_fraction"],
-        "latency_s": facts["latency_s"],
-        "area_m2": facts["area_m2"],
         "duration_s": int(resources["duration_ticks"]) * 1e-12,
         "events": int(resources["event_count"]),
         **_freezing(tree),
@@ -87,6 +77,41 @@ def summarise(tree: xr.DataTree, facts: dict[str, Any]) -> dict[str, Any]:
         "scenario_hash": attrs["scenario_hash"],
     }
     return summary
+
+
+def _energies(account: Account) -> dict[str, Any]:
+    """Return what a query and an update cost, with intervals and with what makes these wide."""
+    n, updates = account.n_queries, account.n_updates
+
+    def over(joules: float, number: int) -> float:
+        return joules / number if number else np.nan
+
+    def interval(number: int, *what: Any) -> list[float]:
+        return [over(end, number) for end in account.interval(*what)] if number else [np.nan, np.nan]
+
+    figures = ENERGY_PER_QUERY.items()
+    every = ENERGY_PER_QUERY["all"]
+    tops, *tops_ends = account.tops_per_watt()
+    return {
+        "energy_per_query_J": {
+            **{key: over(account.joules(phases), n) for key, phases in figures},
+            "components": {name: over(account.joules(every, name), n) for name in COMPONENTS},
+        },
+        "energy_per_query_interval_J": {
+            **{key: interval(n, phases) for key, phases in figures},
+            "components": {name: interval(n, every, name) for name in COMPONENTS},
+        },
+        "energy_dominated_by": {
+            key: [vars(share) for share in account.shares(phases)[:_NAMED] if share.share > 0]
+            for key, phases in figures
+        },
+        "energy_per_update_J": over(account.joules(UPDATE_PHASES), updates),
+        "energy_per_update_interval_J": interval(updates, UPDATE_PHASES),
+        "energy_total_J": account.joules(),
+        "assumed_energy_fraction": account.assumed_share(),
+        "tops_per_watt": tops,
+        "tops_per_watt_interval": tops_ends,
+    }
 
 
 def _last_k(accuracy: np.ndarray, k: int) -> float:
@@ -123,22 +148,25 @@ def _freezing(tree: xr.DataTree) -> dict[str, Any]:
 def format_summary(summary: dict[str, Any]) -> str:
     """Return the summary as the table that the command line prints."""
 
-    def percent(value: float) -> str:
-        return "-" if value is None or value != value else f"{100 * value:.1f} %"
+    def percent(value: float, digits: int = 1) -> str:
+        return "-" if value is None or value != value else f"{100 * value:.{digits}f} %"
 
-    def joules(value: float) -> str:
-        return "-" if value is None or value != value else format_quantity(value, "J")
+    def within(value: float, ends: list[float], unit: str = "J") -> tuple[str, str]:
+        return ("-", "") if value is None or value != value else format_within(value, ends[0], ends[1], unit)
 
-    energy, latency = summary["energy_per_query_J"], summary["latency_s"]
+    energy, ends, latency = summary["energy_per_query_J"], summary["energy_per_query_interval_J"], summary["latency_s"]
     rows = [
         ("accuracy, newest task", percent(summary["accuracy_newest_task"])),
         ("accuracy, mean of the last tasks (up to 5)", percent(summary["accuracy_last_k"])),
         ("accuracy, mean of all tasks", percent(summary["accuracy"])),
         ("queries served / dropped", f"{summary['queries']:,} / {summary['queries_dropped']:,}"),
         ("labels requested", percent(summary["labels_requested_fraction"])),
-        *((f"energy per query, {words}", joules(energy[key])) for key, words in ENERGY_WORDS.items()),
-        ("energy per update", joules(summary["energy_per_update_J"])),
-        ("energy that rests on assumed values", percent(summary["assumed_energy_fraction"])),
+        *((f"energy per query, {words}", *within(energy[key], ends[key])) for key, words in ENERGY_WORDS.items()),
+        ("energy per update", *within(summary["energy_per_update_J"], summary["energy_per_update_interval_J"])),
+        ("operations per joule of inference", *within(
+            summary["tops_per_watt"], summary["tops_per_watt_interval"], "TOPS/W"
+        )),
+        ("energy that rests on assumed values", percent(summary["assumed_energy_fraction"], 0)),
         ("latency, median / 99th percentile",
          f"{format_quantity(latency['p50'], 's')} / {format_quantity(latency['p99'], 's')}"),
         ("area of cells, converters and periphery", f"{summary['area_m2']['total'] * 1e6:.3g} mm\u00b2"),
@@ -147,11 +175,32 @@ def format_summary(summary: dict[str, Any]) -> str:
         ("saturated synapses, |lam| > 2.5", percent(summary["saturated_fraction"])),
         ("pulses per cell", f"{summary['pulses_per_cell']:.3g}"),
     ]  # fmt: skip
-    width = max(len(name) for name, _ in rows)
-    lines = [summary["title"], "", *(f"  {name:<{width}}  {value}" for name, value in rows)]
+    width = max(len(name) for name, *_ in rows)
+    lines = [summary["title"], "", *(_line(name, width, value, *rest) for name, value, *rest in rows)]
     total = energy["all"]
     if total and total == total:
         lines += ["", "  energy per query by component, idle included"]
-        parts = sorted(energy["components"].items(), key=lambda item: -item[1])
-        lines += [f"    {name:<{width - 2}}  {joules(e):<10} {percent(e / total):>8}" for name, e in parts if e > 0]
+        for name, joules in sorted(energy["components"].items(), key=lambda item: -item[1]):
+            if joules > 0:
+                value, interval = within(joules, ends["components"][name])
+                share = f"{100 * joules / total:.0f} %" if joules >= 0.005 * total else "< 1 %"
+                lines.append(_line(f"  {name}", width, value, interval, share))
+        lines += _dominated(summary["energy_dominated_by"]["all"])
     return "\n".join(lines)
+
+
+def _line(name: str, width: int, value: str, interval: str = "", share: str = "") -> str:
+    return f"  {name:<{width}}  {value:<12} {interval:<18} {share:>5}".rstrip()
+
+
+def _dominated(shares: list[dict[str, Any]]) -> list[str]:
+    """Return lines that name the values which make the interval of an energy wide."""
+    if not shares:
+        return []
+    lines = ["", "  intervals: 90 % of what the ranges of the card values allow. That of the energy per query, idle",
+             "  included, is as wide as it is because of"]  # fmt: skip
+    names = [f"{share['card']}, {share['key']}" for share in shares]
+    width = max(map(len, names))
+    lines += [f"    {name:<{width}}  {100 * share['share']:3.0f} % of the variance"
+              for name, share in zip(names, shares, strict=True)]  # fmt: skip
+    return lines

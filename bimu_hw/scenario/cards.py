@@ -42,10 +42,17 @@ def load_cards(file: ScenarioFile, folder: Path, source: Source) -> LoadedCards:
     sampler_model = get_model(sampler_card.model)
     if not isinstance(sampler_model, SamplerModel):
         raise ScenarioError(_wrong_role(source.at("device.sampler"), sampler, "storage", "sampling"))
+    components_table, given = "components.params", dict(file.components.params)
+    if file.labels.energy is not None:
+        if "label_energy" in given:
+            raise ScenarioError(
+                f"{source.at('labels.energy')}: {components_table}.label_energy sets the same number; leave one out."
+            )
+        component_card = component_card.with_values({"label_energy": file.labels.energy}, COMPONENT_COSTS, "labels")
     return LoadedCards(
         _override(storage_card, file.device.storage_params, _specs(storage_model), source, "device.storage_params"),
         _override(sampler_card, file.device.sampler_params, _specs(sampler_model), source, "device.sampler_params"),
-        _override(component_card, file.components.params, COMPONENT_COSTS, source, "components.params"),
+        _override(component_card, given, COMPONENT_COSTS, source, components_table),
         storage_model,
         sampler_model,
     )

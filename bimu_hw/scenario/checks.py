@@ -90,9 +90,12 @@ CONDITIONS = (
         Condition("labels", key, _policy_uses(key), f"{_POLICY} does not use it", needed_by=_POLICY)
         for key in sorted({key for keys in POLICY_KEYS.values() for key in keys.values()})
     ),
-    Condition(
-        "labels", "latency", lambda file, n_levels: file.labels.policy not in ("given", "never"),
-        f"{_POLICY} asks for no label",
+    *(
+        Condition(
+            "labels", key, lambda file, n_levels: file.labels.policy not in ("given", "never"),
+            f"{_POLICY} asks for no label",
+        )
+        for key in ("latency", "energy")
     ),
     *(
         Condition("learning", key, _rule_uses(key), f"{_RULE} does not use it", needed_by=_RULE)

@@ -113,7 +113,9 @@ class Scenario(ScenarioFile):
         content = self.model_dump(mode="json")
         # How often a run is saved has no effect on it.
         del content["record"]["checkpoint_interval"]
+        # What these put in place of a card's values is in the cards.
         del content["device"]["storage_params"], content["device"]["sampler_params"], content["components"]["params"]
+        del content["labels"]["energy"]
         if not self.ageing:
             del content["ageing"]
         for key, neutral in (("task_order", None), ("switch_window", 0), ("imbalance", 1.0)):

@@ -54,6 +54,10 @@ def _check_rate(hertz: float) -> str | None:
     return "allowed are rates from 1 uHz to 1 THz, one arrival per tick of the clock"
 
 
+def _check_energy(joules: float) -> str | None:
+    return None if 0 <= joules <= 1e3 else "allowed are energies from 0 J to 1 kJ"
+
+
 def _check_temperature(kelvin: float) -> str | None:
     return None if 4 <= kelvin <= 500 else "allowed are temperatures from 4 K to 500 K"
 
@@ -108,6 +112,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 Duration = Annotated[float, *_quantity("s", "1 ms", _check_duration)]
 Rate = Annotated[float, *_quantity("Hz", "10 kHz", _check_rate)]
 Angle = Annotated[float, *_quantity("rad", "15 deg", _check_angle)]
+Energy = Annotated[float, *_quantity("J", "1 uJ", _check_energy)]
 Temperature = Annotated[float, *_quantity("K", "300 K", _check_temperature)]
 Voltage = Annotated[float, *_quantity("V", "0.8 V", _check_voltage)]
 Snapshots = Annotated[
@@ -253,6 +258,8 @@ class Labels(Table):
     """Adaptation exponent (budgeted)."""
     latency: Duration = Field("0 s", validate_default=True)
     """Time from the request to the label."""
+    energy: Energy | None = None
+    """What one request and its label cost on the way there and back; omitted: what the component card says."""
 
 
 class Device(Table):
