@@ -23,6 +23,7 @@ from bimu_hw.cli_published import published
 from bimu_hw.cli_reproduce import reproduce
 from bimu_hw.cli_sampler import sampler
 from bimu_hw.cli_spice import spice
+from bimu_hw.cli_sweep import collect_command, replay, status, sweep
 from bimu_hw.errors import BimuError, CardError, ScenarioError, did_you_mean
 
 if TYPE_CHECKING:
@@ -210,6 +211,8 @@ def show_device(name: str) -> None:
 commands.add_command(spice)
 commands.add_command(reproduce)
 commands.add_command(published)
+for command in (sweep, status, collect_command, replay):
+    commands.add_command(command)
 devices.add_command(sampler)
 devices.add_command(characterise_command)
 devices.add_command(native)

@@ -44,6 +44,7 @@ class Purpose(IntEnum):
     ADC_NOISE = 23
     DAC_ERROR = 24
     PRICE = 25
+    SWEEP = 26
 
 
 _MASK = (1 << 64) - 1

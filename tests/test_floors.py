@@ -30,7 +30,7 @@ FLOORS = {
     "bimu_hw.report": 8, "bimu_hw.cli": 8, "bimu_hw.testing": 8, "bimu_hw.spice": 8, "bimu_hw.cli_spice": 8,
     "bimu_hw.cli_devices": 8, "bimu_hw.cli_native": 8, "bimu_hw.cli_sampler": 8, "bimu_hw.cli_characterise": 8,
     "bimu_hw.fitting": 8, "bimu_hw.reproduction": 8, "bimu_hw.cli_reproduce": 8, "bimu_hw.published": 8,
-    "bimu_hw.cli_published": 8,
+    "bimu_hw.cli_published": 8, "bimu_hw.cli_sweep": 8,
     "bimu_hw": 9, "bimu_hw.__main__": 9,
 }  # fmt: skip
 
@@ -40,7 +40,7 @@ OUTSIDE = {
     # A device's pulses live with the device; a run writes down numba's version and the processor's features.
     "numba": ("bimu_hw.kernels", "device_models", "bimu_hw.run"),
     "llvmlite": ("bimu_hw.kernels", "bimu_hw.run"),
-    "scipy": ("bimu_hw.crossbar", "bimu_hw.learning", "bimu_hw.analysis", "bimu_hw.fitting"),
+    "scipy": ("bimu_hw.crossbar", "bimu_hw.learning", "bimu_hw.analysis", "bimu_hw.fitting", "bimu_hw.sweep"),
     "simpy": ("bimu_hw.accelerator",),
     "xarray": ("bimu_hw.record", "bimu_hw.analysis", "bimu_hw.report", "bimu_hw.run", "bimu_hw.sweep"),
     "h5netcdf": ("bimu_hw.record",),
@@ -49,9 +49,12 @@ OUTSIDE = {
     "pydantic": ("bimu_hw.scenario",),
     "pydantic_core": ("bimu_hw.scenario",),
     "dask": ("bimu_hw.sweep",),
+    "distributed": ("bimu_hw.sweep",),
+    "dask_jobqueue": ("bimu_hw.sweep",),
+    "zarr": ("bimu_hw.sweep",),
     "matplotlib": ("bimu_hw.report", "bimu_hw.analysis", "bimu_hw.fitting"),
     "click": ("bimu_hw.cli", "bimu_hw.cli_spice", "bimu_hw.cli_devices", "bimu_hw.cli_native", "bimu_hw.cli_sampler",
-              "bimu_hw.cli_characterise", "bimu_hw.cli_reproduce", "bimu_hw.cli_published"),
+              "bimu_hw.cli_characterise", "bimu_hw.cli_reproduce", "bimu_hw.cli_published", "bimu_hw.cli_sweep"),
     "tqdm": ("bimu_hw.cli", "bimu_hw.run", "bimu_hw.sweep"),
     "pytest": ("bimu_hw.testing",),  # the conformance suite is a test that strangers run
     "hypothesis": ("bimu_hw.testing",),
@@ -73,7 +76,9 @@ FOREIGN_ERRORS = {
     "SystemExit": "the command line's exit code",
 }
 #: pydantic turns a ValueError of a validator into the message that the scenario's reader makes a sentence of.
-VALIDATORS_RAISE_VALUE_ERROR = ("bimu_hw.scenario.tables", "bimu_hw.scenario.model", "bimu_hw.scenario.published")
+VALIDATORS_RAISE_VALUE_ERROR = (
+    "bimu_hw.scenario.tables", "bimu_hw.scenario.sweep_tables", "bimu_hw.scenario.model", "bimu_hw.scenario.published",
+)  # fmt: skip
 
 NEVER_LONGER = 500
 

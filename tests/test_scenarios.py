@@ -11,7 +11,9 @@ from bimu_hw.errors import ScenarioError
 from bimu_hw.run import run_scenario
 from bimu_hw.scenario import check_expectations, load_scenario
 
-SCENARIOS = sorted((Path(__file__).parents[1] / "scenarios").glob("*.toml"))
+#: A sweep is many scenarios; tests/test_sweep_axes.py looks at those.
+FOLDER = Path(__file__).parents[1] / "scenarios"
+SCENARIOS = sorted(path for path in FOLDER.glob("*.toml") if not path.stem.startswith("sweep_"))
 #: Minutes of MNIST: run with ``pytest -m validation``, results recorded in docs/validation.
 LONG = {"mnist_ideal", "mnist_ir_drop", "permuted_mnist_ideal", "permuted_mnist_oxram"}
 #: They start from what another one learned: with a relative path, and a sentence that says how to make it.

@@ -1,6 +1,6 @@
 """The record of a run: one schema, a writer and a reader. The only floor below the runs that knows xarray."""
 
-from bimu_hw.record.disk import write_durably, write_run
+from bimu_hw.record.disk import write_durably, write_netcdf, write_run
 from bimu_hw.record.reader import RUN_FILE, lam_from_record, open_run
 from bimu_hw.record.schema import (
     SCHEMA_VERSION,
@@ -32,5 +32,6 @@ __all__ = [
     "open_run",
     "validate",
     "write_durably",
+    "write_netcdf",
     "write_run",
 ]

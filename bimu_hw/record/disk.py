@@ -151,12 +151,17 @@ def write_run(tree: xr.DataTree, path: str | Path) -> None:
         If the disk is full or the file cannot be written.
     """
     validate(tree)
+    write_netcdf(tree, path, _encoding(tree))
+
+
+def write_netcdf(data: xr.DataTree | xr.Dataset, path: str | Path, encoding: Mapping[str, Any]) -> None:
+    """Write a tree or a dataset, whole or not at all, as `write_run` does; `encoding` is xarray's."""
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with _interrupt_held_back(), _no_collection(), _DiskFile(part, "w+") as file:
             try:
-                tree.to_netcdf(file, engine="h5netcdf", encoding=_encoding(tree))  # type: ignore[arg-type]
+                data.to_netcdf(file, engine="h5netcdf", encoding=encoding)  # type: ignore[arg-type, call-overload]
             except Exception:
                 if file.error is None:
                     raise

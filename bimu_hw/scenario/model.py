@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import PrivateAttr, ValidationError
 
 from bimu_hw.cards import Card
+from bimu_hw.errors import ScenarioError
 from bimu_hw.learning.policies import LabelPolicy, policy_from_spec
 from bimu_hw.learning.streams import STREAM_PARAMETERS
 from bimu_hw.presets import RULE_PARAMETERS
@@ -111,6 +112,7 @@ class Scenario(ScenarioFile):
         content.
         """
         content = self.model_dump(mode="json")
+        del content["sweep"]
         # How often a run is saved has no effect on it.
         del content["record"]["checkpoint_interval"]
         # What these put in place of a card's values is in the cards.
@@ -137,12 +139,20 @@ class Scenario(ScenarioFile):
 
         Of files that the cells start from the content counts, and not where they lie.
         """
+        return self.hashes([self.seeds.model_dump()])[0]
+
+    def hashes(self, seeds: Iterable[Mapping[str, int]]) -> list[str]:
+        """Return the hash that the scenario would have with each of some seeds (fabrication, noise, data)."""
         content = {k: v for k, v in self.resolved().items() if k not in ("title", "claim", "expect", "run")}
         content["device"].pop("conductance_map", None)
         if content["network"].get("initial_lam") not in WORDS:
             content["network"].pop("initial_lam", None)
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        found = []
+        for one in seeds:
+            content["seeds"] = dict(one)
+            text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+            found.append(hashlib.sha256(text.encode()).hexdigest())
+        return found
 
     @property
     def run_name(self) -> str:
@@ -198,15 +208,19 @@ def make_scenario(
     name: str = "scenario",
     overrides: Sequence[str] = (),
     seed: int | None = None,
+    source: Source | None = None,
 ) -> Scenario:
-    """Check a scenario given as the tables of its file, which are left as they are; otherwise as `load_scenario`."""
-    return _make(copy.deepcopy(content), Path(folder), name, Source(name), overrides, seed)
+    """Check a scenario given as the tables of its file, which are left as they are; otherwise as `load_scenario`.
+
+    `source` says for messages where its keys come from; omitted: from something of that name.
+    """
+    return _make(copy.deepcopy(content), Path(folder), name, source or Source(name), overrides, seed)
 
 
 def _make(
     content: dict[str, Any], folder: Path, name: str, source: Source, overrides: Sequence[str], seed: int | None
 ) -> Scenario:
-    options: dict[str, str] = {}
+    options = dict(source.overrides)
     if seed is not None:
         content["seeds"] = dict.fromkeys(_SEEDS, check_seed(seed))
         options["seeds"] = "--seed"
@@ -216,6 +230,11 @@ def _make(
         file = ScenarioFile.model_validate(content)
     except ValidationError as error:
         raise explain(error, source, ScenarioFile) from None
+    if file.sweep is not None:
+        raise ScenarioError(
+            f"{source.at('sweep')}: describes many runs; start them with bimu-hw sweep, or leave it out for a single "
+            "run (--set sweep=)."
+        )
     return assemble(file, load_cards(file, folder, source), folder, name, content, source)
 
 

@@ -8,7 +8,7 @@ the recorded hash when a run loads it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -266,3 +266,18 @@ def _unit(example: str) -> str:
             continue
         return unit
     raise RunError(f"a quantity such as {example!r} has a unit that is not known here")
+
+
+def unit_of_key(parts: Sequence[str]) -> tuple[str, str]:
+    """Return the SI unit of a key of a scenario ("1" for what has none) and what the key means."""
+    kind: Any = ScenarioFile
+    schema: dict[str, Any] = {}
+    for part in parts:
+        if not (isinstance(kind, type) and issubclass(kind, Table)):
+            continue
+        schema = kind.model_json_schema().get("properties", {}).get(part, {})
+        info = kind.model_fields.get(part)
+        kind = getattr(info, "annotation", None)
+        kind = get_args(kind)[0] if get_args(kind) else kind
+    texts = [s for s in (schema, *schema.get("anyOf", ())) if s.get("type") == "string" and "examples" in s]
+    return _unit(texts[0]["examples"][0]) if texts else "1", schema.get("description", parts[-1])

@@ -13,9 +13,11 @@ import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, model_validator
 
 from bimu_hw.errors import UnitError
+from bimu_hw.scenario.sweep_tables import Sweep
+from bimu_hw.scenario.table import Table as Table
 from bimu_hw.units import parse_quantity
 
 #: The clock's tick, in seconds: what is shorter cannot be simulated.
@@ -140,14 +142,6 @@ Overrides = Annotated[
 ]
 #: The value depends on other keys: `bimu_hw.scenario.checks` asks for it, or fills it, before anyone sees the scenario.
 _FILLED_LATER: Any = None
-
-
-class Table(BaseModel):
-    """What all tables share: no unknown key, no coercion, no change once read."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
 
 
 class Seeds(Table):
@@ -281,9 +275,9 @@ class Device(Table):
     """Measured conductances that the storage elements start from: one .npz or .csv per layer (finite levels)."""
     temperature: Temperature = Field("300 K", validate_default=True)
     """Temperature of the devices; the values of a card hold at 300 K unless it says otherwise."""
-    storage_params: Overrides = {}
+    storage_params: Overrides = Field({})
     """Other values for numbers of the storage card: a plain number, or a text with a unit."""
-    sampler_params: Overrides = {}
+    sampler_params: Overrides = Field({})
     """Other values for numbers of the sampling card."""
 
 
@@ -325,7 +319,7 @@ class Components(Table):
 
     card: str
     """Component card: a name from `bimu-hw devices list`, or the path of a .toml file."""
-    params: Overrides = {}
+    params: Overrides = Field({})
     """Other values for numbers of the component card."""
 
 
@@ -446,3 +440,5 @@ class ScenarioFile(Table):
     """Computer."""
     expect: Annotated[tuple[Expect, ...], Field(strict=False)] = ()
     """Numbers the run must hit."""
+    sweep: Sweep | None = None
+    """Many runs of the scenario (bimu-hw sweep)."""

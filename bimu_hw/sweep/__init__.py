@@ -1,0 +1,1 @@
+"""Sweeps: one scenario, many values of its keys and many seeds, one dataset."""
