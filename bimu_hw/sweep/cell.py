@@ -37,7 +37,7 @@ def run_cell(scenario: Scenario, key: str, keep: Path | None = None) -> CellTabl
         run = Run(scenario)
         run.accelerator.run()
         tree = run.finish()
-        summary = summarise(tree, run.facts())
+        summary = summarise(tree)
         accuracy = tree["tasks"]["accuracy"].values
     else:
         summary = _kept(scenario, keep)
