@@ -88,7 +88,7 @@ def test_rows_are_run_once_and_compared_with_what_was_published(tmp_path):
     assert float(one["difference"]) == pytest.approx(statistics.mean(ours) - 0.25)
     assert table_of(out)["many", 3, "backward_transfer"]["difference"] == ""  # published for another number of tasks
     text = report.read_text(encoding="utf-8")
-    for words in ("25.00 ± 1.00 %", "(-0.8000 after 1000 tasks)", "not run: no data", "a note", "a source"):
+    for words in ("25.00 ± 1.00 %", "(−0.8000 after 1000 tasks)", "not run: no data", "a note", "a source"):
         assert words in text
 
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/run.nc")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def reproduce(
     out.mkdir(parents=True, exist_ok=True)
     for cell in cells:
         _run(cell, out / cell.name, progress, tell)
+        gc.collect()  # a run is a circle of objects that hold the data set
         write_report(study, out, cells)
     return write_report(study, out, cells)
 

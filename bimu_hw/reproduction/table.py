@@ -123,6 +123,8 @@ def _lines(row: Row, tasks: int, stands: Sequence[Standing]) -> list[Line]:
         nearest = min(known, key=lambda one: abs(np.log(one.tasks / tasks)), default=None)
         done = [s.summary.get(metric) for s in stands if s.state == "done"]
         values = tuple(float(value) for value in done if value is not None)
+        if not values and metric != "accuracy_last_k" and (nearest is None or nearest.tasks != tasks):
+            continue  # nothing of ours yet, and nothing to hold it against
         lines.append(Line(row.name, row.title, metric, tasks, nearest, values, _stands(stands, tasks, metric)))
     return lines
 
@@ -164,15 +166,20 @@ def _is_percent(metric: str) -> bool:
     return metric.startswith("accuracy")
 
 
-def _number(metric: str, value: float, *, sign: bool = False) -> str:
-    plus = "+" if sign else ""
-    return f"{100 * value:{plus}.2f} %" if _is_percent(metric) else f"{value:{plus}.4f}"
+def _number(metric: str, value: float) -> str:
+    return f"{100 * value:.2f} %" if _is_percent(metric) else f"{value:.4f}".replace("-", "−")
+
+
+def _gap(metric: str, value: float) -> str:
+    """Return a difference with its sign, of accuracies in percentage points."""
+    return (f"{100 * value:+.2f}" if _is_percent(metric) else f"{value:+.4f}").replace("-", "−")
 
 
 def _spread(metric: str, mean: float, std: float | None) -> str:
     if std is None:
         return _number(metric, mean)
-    return f"{100 * mean:.2f} ± {100 * std:.2f} %" if _is_percent(metric) else f"{mean:.4f} ± {std:.4f}"
+    text = f"{100 * mean:.2f} ± {100 * std:.2f} %" if _is_percent(metric) else f"{mean:.4f} ± {std:.4f}"
+    return text.replace("-", "−")
 
 
 def _published(line: Line) -> str:
@@ -200,7 +207,7 @@ def _markdown(study: Study, lines: Sequence[Line], runs: Sequence[dict[str, Any]
         what = "accuracy" if single else what
         rows.append((
             line.title, line.tasks, what, _published(line), _ours(line),
-            "–" if gap is None else _number(line.metric, gap, sign=True), line.stands,
+            "–" if gap is None else _gap(line.metric, gap), line.stands,
         ))  # fmt: skip
     rows += [(one.title, "", "", one.published, "–", "–", f"not run: {one.why}") for one in study.not_run]
     header = ("row", "tasks", "quantity", "published", "ours", "difference", "stands")
@@ -214,10 +221,11 @@ def _markdown(study: Study, lines: Sequence[Line], runs: Sequence[dict[str, Any]
     ]  # fmt: skip
     machines = ", ".join(dict.fromkeys(f"{r['processor']}, Python {r['python']}" for r in runs if r["processor"]))
     shown = {line.row for line in lines}
-    notes = [f"- {row.title}: {row.note}" for row in study.rows if row.note and row.name in shown]
+    notes = [f"- `{row.name}` ({row.title}): {row.note}" for row in study.rows if row.note and row.name in shown]
     return "\n".join([
         study.protocol, "", f"Published values: {study.source}. Mean ± standard deviation over seeds; a published "
-        "value in brackets is for another number of tasks and is not compared.", "",
+        "value in brackets is for another number of tasks and is not compared. Differences of accuracies are in "
+        "percentage points.", "",
         *_table(header, rows), "", *notes, *([""] if notes else []),
         "Where our numbers come from" + (f" ({machines})" if machines else "") + ":", "",
         *_table(_ORIGIN, origin), "",
