@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from bimu_hw.errors import ScenarioError
+
 
 @click.command()
 @click.argument("study")
@@ -31,6 +33,8 @@ def reproduce(
     from bimu_hw.reproduction import reproduce as run_rows
     from bimu_hw.reproduction.table import write_report
 
+    if study != "paper" and not Path(study).exists():
+        raise ScenarioError(f"study {study!r}: not known; name \"paper\", or the path of a .toml file.")
     described = load_study(PAPER if study == "paper" else study)
     if only_list:
         for row in described.rows:

@@ -300,3 +300,19 @@ def test_the_moments_are_charged_where_they_are_read_and_written():
     assert more[operation_index("buffer", "read")] == 64 * cells
     assert more[operation_index("buffer", "write")] == 64 * cells
     assert more[operation_index("digital", "mac")] == (Ste.operations[0] - Bimu.operations[0]) * cells
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_neutral_device_learns_the_ideal_bits(name):
+    def learned(storage):
+        chip, rule = make_chip((20, 9, 4), 1, synapses=synapse_spec(storage=storage, weights="sign")), RULES[name][0]()
+        rng = np.random.default_rng(7)
+        for event in range(6):
+            chip.learn(analog(rng.normal(size=20)), event % 4, event, 0.0, rule, "hard")
+        return [layer.lam.copy() for layer in chip.layers]
+
+    ideal = learned(make_card("ideal_storage", n_levels=0))
+    neutral = learned(make_card("soft_bounds_pair", n_levels=0))
+    for mine, other in zip(ideal, neutral, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    assert np.abs(ideal[0]).max() > 0.23  # beyond the 1/sqrt(20) that it started within

@@ -9,6 +9,7 @@ import tomllib
 
 import pytest
 
+from bimu_hw.cli import run_commands
 from bimu_hw.errors import RunError, ScenarioError
 from bimu_hw.reproduction import PAPER, load_study, reproduce, write_report
 from bimu_hw.reproduction import progress as progress_module
@@ -193,3 +194,18 @@ def test_every_row_of_the_paper_is_a_valid_scenario_and_says_where_its_values_st
     with pytest.raises(ScenarioError, match=r"--rows: got 'bimo'\. Did you mean 'bimu'\?"):
         paper.select(["bimo"])
     assert tomllib.loads(PAPER.read_text(encoding="utf-8"))["source"].endswith("arXiv:2605.30198")
+
+
+def test_the_command_lists_rows_reports_without_running_and_refuses_in_a_sentence(tmp_path, capsys):
+    assert run_commands(["reproduce", "paper", "--list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(row.name in listed for row in load_study(PAPER).rows)
+    study(tmp_path)
+    words = ["reproduce", str(tmp_path / "study.toml"), "--out", str(tmp_path / "out")]
+    assert run_commands([*words, "--report", "--quiet"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "reproduction.md")
+    assert {line["stands"] for line in table_of(tmp_path / "out").values()} == {"not run"}
+    assert run_commands([*words, "--rows", "ones"]) == 2
+    assert capsys.readouterr().err == "--rows: got 'ones'. Did you mean 'one'?\n"
+    assert run_commands(["reproduce", "papers"]) == 2
+    assert capsys.readouterr().err == "study 'papers': not known; name \"paper\", or the path of a .toml file.\n"
