@@ -10,6 +10,7 @@ from typing import Any
 _LEFT_OUT = frozenset({"title", "seeds", "versions", "scenario_hash"})
 #: Endings of keys that are units, and how UDUNITS writes them.
 _UNITS = {"_J": "J", "_s": "s", "_m2": "m2"}
+_OWN_UNITS = {"tops_per_watt": "TOPS/W"}
 #: Meaning of the words in names that do not speak for themselves.
 _WORDS = {
     "accuracy": "accuracy, mean of all tasks at the end",
@@ -41,13 +42,15 @@ def numbers_of(summary: Mapping[str, Any]) -> dict[str, tuple[float, str]]:
     --------
     >>> numbers_of({"title": "t", "latency_s": {"p50": 1e-6}, "layers": {"layer_0": {"pulses_per_cell": 2}}})
     {'latency_p50': (1e-06, 's'), 'layer_0_pulses_per_cell': (2.0, '1')}
+    >>> numbers_of({"energy_per_query_interval_J": {"all": [1e-9, 2e-9]}})
+    {'energy_per_query_all_low': (1e-09, 'J'), 'energy_per_query_all_high': (2e-09, 'J')}
     """
     return dict(_walk({key: value for key, value in summary.items() if key not in _LEFT_OUT}, "", "1"))
 
 
 def _walk(summary: Mapping[str, Any], prefix: str, unit: str) -> Iterator[tuple[str, tuple[float, str]]]:
     for key, value in summary.items():
-        name, own = str(key), unit
+        name, own = str(key), _OWN_UNITS.get(str(key).removesuffix("_interval"), unit)
         for ending, written in _UNITS.items():
             if name.endswith(ending):
                 name, own = name.removesuffix(ending), written
@@ -58,6 +61,11 @@ def _walk(summary: Mapping[str, Any], prefix: str, unit: str) -> Iterator[tuple[
             yield f"{prefix}{name}", (math.nan, own)
         elif isinstance(value, (int, float)):
             yield f"{prefix}{name}", (float(value), own)
+        elif isinstance(value, (list, tuple)) and "interval" in f"{prefix}{name}":
+            # Both ends of an interval are variables beside the number that they belong to.
+            whole = f"{prefix}{name}".replace("_interval", "")
+            for end, number in zip(("low", "high"), value, strict=True):
+                yield f"{whole}_{end}", (math.nan if number is None else float(number), own)
 
 
 def meaning_of(name: str) -> str:
