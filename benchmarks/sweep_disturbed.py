@@ -1,6 +1,6 @@
 """A sweep that is disturbed on purpose, held against one that nobody disturbed: the collected datasets must be equal.
 
-    python benchmarks/sweep_disturbed.py SCENARIO WHOLE OUT [--engine local|dask|slurm] [--workers N]
+    python benchmarks/sweep_disturbed.py SCENARIO WHOLE OUT [--engine local|dask|slurm] [--workers N] [--set KEY=VALUE]
 
 WHOLE is the folder of the undisturbed sweep, which is run first if it is not there. Then the sweep runs again in OUT:
 
@@ -32,8 +32,8 @@ def say(sentence: str) -> None:
     print(f"[{time.monotonic() - BEGIN:7.1f} s] {sentence}", flush=True)
 
 
-def start(scenario: str, out: Path, *options: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "bimu_hw", "sweep", scenario, "--out", str(out), "--quiet", "--retries", "2"]
+def start(scenario: list[str], out: Path, *options: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "bimu_hw", "sweep", *scenario, "--out", str(out), "--quiet", "--retries", "2"]
     return subprocess.Popen([*command, *options])
 
 
@@ -58,7 +58,7 @@ def end(driver: subprocess.Popen) -> None:
         raise SystemExit(f"the driver ended with {driver.returncode}")
 
 
-def local(scenario: str, out: Path, n: int, workers: int) -> None:
+def local(scenario: list[str], out: Path, n: int, workers: int) -> None:
     for fifth in (1, 2):
         driver = start(scenario, out, "--workers", str(workers))
         wait_for(out, fifth * n // 5, driver)
@@ -72,7 +72,7 @@ def local(scenario: str, out: Path, n: int, workers: int) -> None:
     end(driver)
 
 
-def dask(scenario: str, out: Path, n: int, workers: int) -> None:
+def dask(scenario: list[str], out: Path, n: int, workers: int) -> None:
     place = out.with_name(f"{out.name}-dask")
     place.mkdir(parents=True, exist_ok=True)
     file = place / "scheduler.json"
@@ -98,7 +98,7 @@ def dask(scenario: str, out: Path, n: int, workers: int) -> None:
             process.wait()
 
 
-def slurm(scenario: str, out: Path, n: int, workers: int) -> None:
+def slurm(scenario: list[str], out: Path, n: int, workers: int) -> None:
     options = ["interface=lo", "queue=debug", "memory=1GB", "walltime=01:00:00"]
     options = [word for option in options for word in ("--cluster", option)]
     driver = start(scenario, out, "--engine", "slurm", "--workers", str(workers), *options)
@@ -118,12 +118,14 @@ def main() -> None:
     options.add_argument("out", type=Path)
     options.add_argument("--engine", choices=["local", "dask", "slurm"], default="local")
     options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--set", action="append", default=[])
     given = options.parse_args()
+    scenario = [given.scenario, *(word for override in given.set for word in ("--set", override))]
     if not given.whole.exists():
-        end(start(given.scenario, given.whole, "--workers", "1"))
+        end(start(scenario, given.whole, "--workers", "1"))
         say("the sweep that nobody disturbs has ended")
     n = len(set(SweepFolder(given.whole).plan().keys))
-    {"local": local, "dask": dask, "slurm": slurm}[given.engine](given.scenario, given.out, n, given.workers)
+    {"local": local, "dask": dask, "slurm": slurm}[given.engine](scenario, given.out, n, given.workers)
     digests = []
     for out in (given.whole, given.out):
         path, data = write_collected(out)

@@ -28,11 +28,11 @@ values = [["always", "", ""], ["budgeted", 0.5, 0.5]]
 [[sweep.axis]]
 key = "accelerator.rate"
 range = ["1 kHz", "100 kHz"]
-number = 3
+number = 2
 scale = "log"
 """
 #: Lengths of the axes of `SWEEP`, and of its seeds.
-SHAPE = (2, 2, 3, 2)
+SHAPE = (2, 2, 2, 2)
 
 
 def tiny_scenario(sweep: str = SWEEP) -> str:

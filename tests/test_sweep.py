@@ -66,7 +66,7 @@ def test_a_sweep_is_one_dataset_with_real_coordinates(whole):
         assert not stored["accuracy"].isnull().any()
         assert (stored["status"] == STATUS["done"]).all()
         assert stored["status"].attrs["flag_meanings"].split() == list(STATUS)
-        np.testing.assert_allclose(stored["rate"], [1e3, 1e4, 1e5])
+        np.testing.assert_allclose(stored["rate"], [1e3, 1e5])
         assert stored["rate"].attrs["units"] == "Hz"
         assert list(stored["policy"].values) == ["always", "budgeted"]
         assert stored["energy_per_query_all"].attrs["units"] == "J"
@@ -79,7 +79,7 @@ def test_a_sweep_is_one_dataset_with_real_coordinates(whole):
 
 def test_a_cell_has_the_numbers_of_a_run(whole):
     plan = SweepFolder(whole).plan()
-    number = 17
+    number = 11
     run = Run(make_scenario(plan.content(number), folder=plan.folder))
     run.accelerator.run()
     tree = run.finish()
@@ -118,7 +118,7 @@ def is_alive(pid):
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="finds worker processes through /proc")
 def test_a_sweep_whose_driver_and_worker_are_killed_ends_complete_and_equal(scenario, whole):
     out = scenario.parent / "killed"
-    for n_files in (3, 9):
+    for n_files in (3, 7):
         driver = start(scenario, out, "--workers", "2", "--batch", "1")
         wait_for(lambda n=n_files: len(list(out.glob("cells/[!.]*.nc"))) >= n)
         workers = children(driver.pid)
@@ -127,7 +127,7 @@ def test_a_sweep_whose_driver_and_worker_are_killed_ends_complete_and_equal(scen
         # Its workers die with it: they would otherwise go on in the next one's way.
         wait_for(lambda pids=workers: not any(is_alive(pid) for pid in pids))
     done = len(SweepFolder(out).finished())
-    assert 9 <= done < N
+    assert 7 <= done < N
     driver = start(scenario, out, "--workers", "2", "--batch", "1", "--retries", "1")
     wait_for(lambda: len(list(out.glob("cells/[!.]*.nc"))) >= done + 2)
     os.kill(children(driver.pid)[0], signal.SIGKILL)
@@ -187,7 +187,7 @@ def test_a_damaged_file_is_put_aside_and_its_cell_runs_again(scenario, whole, ca
     assert results(out) == results(whole)
 
 
-def test_what_fails_or_takes_too_long_is_recorded_and_stops_nobody(tmp_path, capsys):
+def test_what_fails_is_recorded_and_stops_nobody(tmp_path, capsys):
     # A data set that is damaged after the cells were checked fails when it is read; the axis says which cells need it.
     np.savez(tmp_path / "bad.npz", x_train=np.zeros((2, 4)))
     sweep = '[sweep]\n[[sweep.axis]]\nkey = "stream.dataset"\nvalues = ["digits", "bad.npz"]\n'
@@ -204,15 +204,15 @@ def test_what_fails_or_takes_too_long_is_recorded_and_stops_nobody(tmp_path, cap
     assert np.isnan(data["accuracy"].values).ravel().tolist() == [False, True]
     assert run_commands(["status", str(out), "--failures"]) == 0
     assert "Traceback" in capsys.readouterr().out
-    # Ten thousand times the examples, and a second to learn them.
-    sweep = '[sweep]\n[[sweep.axis]]\nkey = "stream.examples"\nvalues = [40, 400000]\n'
-    path, out = write_tiny(tmp_path, sweep), tmp_path / "late"
-    options = ["--workers", "1", "--cell-timeout", "20", "--quiet"]
-    more = ["--set", "stream.epochs=1000", "--set", "labels.policy=never", "--set", "labels.budget=", "--set",
-            "labels.gamma=", "--set", "labels.latency="]  # fmt: skip
-    assert run_commands(["sweep", str(path), "--out", str(out), *options, *more]) == 1
-    assert "timed_out: took longer than the 20 s of --cell-timeout" in capsys.readouterr().err
-    assert list(collect(out)["status"].values.ravel()) == [STATUS["done"], STATUS["timed_out"]]
+
+
+def test_a_cell_that_takes_too_long_is_killed(tmp_path, capsys):
+    sweep = '[sweep]\n[[sweep.axis]]\nkey = "stream.examples"\nvalues = [400000]\n'
+    path, out = write_tiny(tmp_path, sweep), tmp_path / "out"
+    options = ["--set", "stream.epochs=1000", "--workers", "1", "--cell-timeout", "2", "--quiet"]
+    assert run_commands(["sweep", str(path), "--out", str(out), *options]) == 1
+    assert "timed_out: took longer than the 2 s of --cell-timeout" in capsys.readouterr().err
+    assert list(collect(out)["status"].values.ravel()) == [STATUS["timed_out"]]
 
 
 def test_a_cell_replays_to_the_same_bits(whole, capsys):

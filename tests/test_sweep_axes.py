@@ -121,7 +121,7 @@ def test_a_wrong_axis_is_refused_in_a_sentence(tables, sweep, words):
 def test_cells_are_every_combination_in_order(plan):
     assert tuple(plan.sizes.values()) == SHAPE
     assert list(plan.sizes) == ["n_levels", "policy", "rate", "seed"]
-    points = itertools.product([4, 16], ["always", "budgeted"], ["1.0 kHz", "10.0 kHz", "100.0 kHz"], [0, 1])
+    points = itertools.product([4, 16], ["always", "budgeted"], ["1.0 kHz", "100.0 kHz"], [0, 1])
     for number, (levels, policy, rate, seed) in enumerate(points):
         content = plan.content(number)
         assert content["device"]["storage_params"] == {"n_levels": levels}
@@ -132,7 +132,7 @@ def test_cells_are_every_combination_in_order(plan):
 
 def test_a_key_is_the_hash_of_the_scenario_that_would_run(plan):
     assert len(set(plan.keys)) == len(plan.keys) == np.prod(SHAPE)
-    for number in (0, 7, 23):
+    for number in (0, 7, 15):
         scenario = make_scenario(plan.content(number), folder=plan.folder, name=plan.name)
         assert scenario.hash[:KEY_DIGITS] == plan.keys[number]
         assert cell_scenario(plan.content(number), plan.folder, plan.name, plan.keys[number]) == scenario
@@ -140,7 +140,7 @@ def test_a_key_is_the_hash_of_the_scenario_that_would_run(plan):
 
 def test_coordinates_are_real_values_with_units(plan):
     found = {one.name: one for one in plan.coordinates}
-    assert found["rate"].values == pytest.approx([1e3, 1e4, 1e5])
+    assert found["rate"].values == pytest.approx([1e3, 1e5])
     assert found["rate"].attrs["units"] == "Hz"
     assert found["n_levels"].attrs["key"] == "device.storage_params.n_levels"
     assert found["policy"].values == ["always", "budgeted"]
@@ -155,7 +155,7 @@ def test_a_plan_survives_its_file(plan):
 def test_seeds_swept_apart_are_dimensions_of_their_own(tmp_path):
     path = write_tiny(tmp_path)
     plan = make_plan(path, seeds=["5:7", "noise=0:3"])
-    assert plan.sizes == {"n_levels": 2, "policy": 2, "rate": 3, "seed_noise": 3, "seed": 2}
+    assert plan.sizes == {"n_levels": 2, "policy": 2, "rate": 2, "seed_noise": 3, "seed": 2}
     seeds = [plan.content(number)["seeds"] for number in range(6)]
     assert [(s["fabrication"], s["noise"], s["data"]) for s in seeds] == [
         (5, 0, 5), (6, 0, 6), (5, 1, 5), (6, 1, 6), (5, 2, 5), (6, 2, 6),
@@ -169,7 +169,7 @@ def test_without_seeds_the_scenario_keeps_its_own(tmp_path):
 
 
 def test_points_have_the_same_seeds_unless_asked_otherwise(plan, tmp_path):
-    assert plan.content(0)["seeds"] == plan.content(22)["seeds"]
+    assert plan.content(0)["seeds"] == plan.content(14)["seeds"]
     text = SWEEP.replace("[sweep]", "[sweep]\ncommon_random_numbers = false", 1)
     apart = make_plan(write_tiny(tmp_path, text))
     seeds = [tuple(apart.content(number)["seeds"].values()) for number in range(len(apart.keys))]
@@ -193,7 +193,7 @@ def test_a_new_value_or_seed_leaves_the_other_keys(plan, tmp_path):
         ('"budgeted", 0.5, 0.5', '"budgeted", 0.5, ""', "policy = 'budgeted', budget = 0.5, no gamma"),
         ('"always", "", ""', '"always", "", 0.5', "labels.gamma: has no effect"),
         ('"1 kHz", "100 kHz"', "1.0, 2.0", "rate = 1.0: [sweep] accelerator.rate: got 1.0; write a number"),
-        ("number = 3", "nunber = 3", "unknown key. Did you mean 'number'?"),
+        ("number = 2", "nunber = 2", "unknown key. Did you mean 'number'?"),
         ('"0:2"', '"2:0"', "sweep.seeds: got '2:0'"),
         ('"0:2"', "[1, 1]", "names a seed twice"),
     ],

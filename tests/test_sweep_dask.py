@@ -7,15 +7,13 @@ import subprocess
 import sys
 
 import pytest
-from sweeping import SWEEP, write_tiny
+from sweeping import write_tiny
 
 from bimu_hw.cli import run_commands
 from bimu_hw.errors import RunError
 from bimu_hw.sweep.collect import write_collected
 from bimu_hw.sweep.dask_engine import SlurmRunner, cluster_options
 from bimu_hw.sweep.work import Work
-
-SMALL = SWEEP.replace("number = 3", "number = 2")
 
 
 def command(name, *words):
@@ -41,7 +39,7 @@ def scheduler(tmp_path):
 @pytest.mark.slow
 def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(scheduler, tmp_path, monkeypatch, capsys):
     file, workers = scheduler
-    path = write_tiny(tmp_path, SMALL)
+    path = write_tiny(tmp_path)
     while not file.exists():
         assert workers[0].poll() is None
     options = ["--engine", "dask", "--scheduler", str(file), "--batch", "2", "--quiet"]
@@ -67,7 +65,7 @@ def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(scheduler, tmp_
 def test_a_scheduler_that_is_not_there_is_a_sentence(tmp_path, capsys, monkeypatch):
     pytest.importorskip("distributed", reason="Dask is not installed (bimu-hw[cluster])")
     monkeypatch.setattr("bimu_hw.sweep.dask_engine._CONNECT_TIMEOUT", 1)
-    path = write_tiny(tmp_path, SMALL)
+    path = write_tiny(tmp_path)
     words = ["sweep", str(path), "--out", str(tmp_path / "out"), "--engine", "dask", "--scheduler", "tcp://127.0.0.1:9"]
     assert run_commands(words) == 2
     assert "no Dask scheduler answers there" in capsys.readouterr().err
@@ -84,7 +82,7 @@ def test_a_scheduler_that_is_not_there_is_a_sentence(tmp_path, capsys, monkeypat
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options, words, tmp_path, capsys):
-    path = write_tiny(tmp_path, SMALL)
+    path = write_tiny(tmp_path)
     assert run_commands(["sweep", str(path), "--out", str(tmp_path / "out"), *options]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -92,7 +90,7 @@ def test_options_that_do_not_go_together_are_refused(options, words, tmp_path, c
 
 def test_a_dry_run_shows_the_job_script_and_writes_nothing(tmp_path, capsys):
     pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (bimu-hw[cluster])")
-    path = write_tiny(tmp_path, SMALL)
+    path = write_tiny(tmp_path)
     cluster = ["queue=long", "walltime=02:30:00", "memory=3GB", "interface=lo"]
     options = [word for option in cluster for word in ("--cluster", option)]
     words = ["sweep", str(path), "--out", str(tmp_path / "out"), "--engine", "slurm", "--workers", "4", *options]
@@ -113,7 +111,7 @@ def test_cluster_options_are_numbers_where_they_can_be():
 @pytest.mark.skipif(shutil.which("sbatch") is None, reason="SLURM is not installed")
 def test_jobs_of_slurm_run_a_sweep(tmp_path):
     """Needs a SLURM that SLURM_CONF leads to."""
-    path = write_tiny(tmp_path, SMALL)
+    path = write_tiny(tmp_path)
     assert run_commands(["sweep", str(path), "--out", str(tmp_path / "local"), "--workers", "1", "--quiet"]) == 0
     options = ["--engine", "slurm", "--workers", "2", "--cluster", "memory=1GB", "--cluster", "interface=lo", "--quiet"]
     assert run_commands(["sweep", str(path), "--out", str(tmp_path / "slurm"), *options]) == 0

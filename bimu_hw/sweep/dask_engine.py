@@ -200,7 +200,7 @@ class SlurmRunner:
             "worker_extra_args": ["--dashboard-address", "127.0.0.1:0"],
             "scheduler_options": {"dashboard_address": "127.0.0.1:0"}, **self.options,
         }  # fmt: skip
-        there = logs.exists()
+        made = [folder for folder in (logs, *logs.parents) if not folder.exists()]
         with dask.config.set({"distributed.deploy.lost-worker-timeout": _LOST_WORKER_TIMEOUT}):
             try:
                 cluster = SLURMCluster(**arguments)
@@ -208,10 +208,10 @@ class SlurmRunner:
                 raise RunError(f"--cluster: SLURMCluster does not take these ({error}).") from error
             with cluster:
                 yield cluster
-        if not there:
-            # A trial leaves no folder behind.
+        for folder in made:
+            # A trial leaves no folder behind; one that is not empty stays.
             with suppress(OSError):
-                logs.rmdir()
+                folder.rmdir()
 
 
 _NOT_INSTALLED = "--engine {engine}: {what} is not installed; install it with pip install \"bimu-hw[cluster]\"."

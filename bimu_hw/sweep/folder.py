@@ -118,7 +118,8 @@ class SweepFolder:
         raise RunError(f"{self.cells}: changes all the time; try again when the sweep is done.")
 
     def _tables(self, repair: bool) -> list[CellTable]:
-        found, seen = [], set()
+        found: list[CellTable] = []
+        seen: set[str] = set()
         for path in sorted(self.cells.glob("[!.]*.nc")):
             try:
                 table = read_cells(path)
@@ -127,10 +128,7 @@ class SweepFolder:
                     self.quarantine.mkdir(exist_ok=True)
                     os.replace(path, self.quarantine / path.name)
                 continue
-            new = [i for i, key in enumerate(table.keys) if key not in seen]
-            seen.update(table.keys)
-            if new:
-                found.append(table if len(new) == len(table.keys) else table.rows(new))
+            found.append(_unseen(table, seen))
         return found
 
     def finished(self, repair: bool = False) -> set[str]:
@@ -152,11 +150,14 @@ class SweepFolder:
         if len(small) < least:
             return
         tables, joined = [], []
+        seen: set[str] = set()
         for path in sorted(small):
             # A damaged one stays for who looks for those.
             with suppress(DamagedError, FileNotFoundError):
-                tables.append(read_cells(path))
+                tables.append(_unseen(read_cells(path), seen))
                 joined.append(path)
+        if not seen:
+            return
         self.save(CellTable.join(tables))
         for path in joined:
             path.unlink(missing_ok=True)
@@ -183,6 +184,16 @@ class SweepFolder:
         """Return the space on the disk of the folder, or of the first folder above it that is there."""
         place = next(path for path in (self.out, *self.out.absolute().parents) if path.exists())
         return shutil.disk_usage(place).free
+
+
+def _unseen(table: CellTable, seen: set[str]) -> CellTable:
+    """Return the rows of cells that were not seen before, which then are: two processes may have run the same cell."""
+    new = []
+    for i, key in enumerate(table.keys):
+        if key not in seen:
+            seen.add(key)
+            new.append(i)
+    return table if len(new) == len(table.keys) else table.rows(new)
 
 
 def _n_cells(path: Path) -> int:
