@@ -129,7 +129,7 @@ class SweepFolder:
                     os.replace(path, self.quarantine / path.name)
                 continue
             found.append(_unseen(table, seen))
-        return found
+        return [table for table in found if table.keys]
 
     def finished(self, repair: bool = False) -> set[str]:
         """Return the keys of all finished cells; `repair` as in `tables`."""
