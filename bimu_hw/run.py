@@ -38,7 +38,7 @@ from bimu_hw.crossbar.readout import ArraySpec, Wires
 from bimu_hw.crossbar.synapses import Seeds, SynapseSpec
 from bimu_hw.devices import model_module
 from bimu_hw.freezing import FreezingLog
-from bimu_hw.kernels.network import query_uncertainty
+from bimu_hw.kernels.network import predictions
 from bimu_hw.learning.data import load_dataset
 from bimu_hw.learning.rules import RULES
 from bimu_hw.learning.streams import TaskStream
@@ -50,6 +50,8 @@ from bimu_hw.scenario.starts import initial_lam
 
 #: Noise keys of evaluations start here, out of reach of any query's.
 _EVALUATION_EVENTS = 1 << 48
+#: Images that go through held networks together.
+_BLOCK = 250
 #: Of a longer stream only the newest five tasks are evaluated after each task, if the scenario says nothing else.
 _FEW_TASKS = 20
 
@@ -360,6 +362,7 @@ class Run:
         At the end of a run that may take long, so it can be interrupted between two tasks; what is there is kept.
         """
         options = self.scenario.evaluation
+        shared = options.networks == "shared"
         affine = self.stream.affine("test")
         now = to_seconds(self.accelerator.duration_ticks)
         fresh = True
@@ -372,17 +375,20 @@ class Run:
             codes, labels = self.stream.test_codes(task)
             self.chip.use_task(task)
             n = min(options.examples or len(labels), len(labels))
-            right = 0
-            for i in range(n):
-                per_query = options.networks == "per_query"
-                logits = self.chip.infer(
-                    # Held networks, and yet every image has noise of its own in the converters.
-                    self._encode(codes[i], affine), event + (0 if fresh and not per_query else task * len(labels) + i),
-                    now,
-                    fresh=fresh or per_query, probe=True,
-                )  # fmt: skip
+            right = i = 0
+            while i < n:
+                # Held networks, and yet every image has noise of its own in the converters.
+                own = event + (0 if fresh and shared else task * len(labels) + i)
+                stop = min(i + _BLOCK, n) if shared and self.chip.reads_plainly and not fresh else i + 1
+                if stop > i + 1:
+                    planes = [self._encode(code, affine).planes[0, 0] for code in codes[i:stop]]
+                    logits = self.chip.infer_many(np.stack(planes))
+                else:
+                    encoded = self._encode(codes[i], affine)
+                    logits = self.chip.infer(encoded, own, now, fresh=fresh or not shared, probe=True)[None]
                 fresh = False
-                right += query_uncertainty(logits)[4] == int(labels[i])
+                right += int((predictions(logits) == labels[i:stop]).sum())
+                i = stop
             self.accuracy[trained, task] = right / n
         self.chip.use_task(None)
 

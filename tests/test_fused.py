@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from building import analog, make_card, make_chip, synapse_spec
+from building import analog, ideal_arrays, make_card, make_chip, synapse_spec
 
 from bimu_hw.crossbar import fused
 from bimu_hw.kernels.blocks import block_range, block_rows, count_pairs
 from bimu_hw.kernels.mvm import convert_and_add, tile_sums
+from bimu_hw.kernels.network import predictions, query_uncertainty
 from bimu_hw.kernels.plain import plain_product
 from bimu_hw.kernels.update import count_all, count_pulses
 from bimu_hw.learning.rules import BayesBinn, Bimu
@@ -127,6 +128,21 @@ def test_the_plain_product_has_the_bits_of_the_general_one(shared, n_in, n_out, 
     for part in ((0, 2), (2, 3)):
         plain_product(x, w, tile_rows, *part, work, plain)
     np.testing.assert_array_equal(plain, general)
+
+
+@pytest.mark.parametrize("activation", ["reverse_binary_gate", "sign"])
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_many_inputs_together_have_the_bits_of_each_by_itself(activation, n):
+    chip = make_chip((29, 11, 6, 4), activation=activation)
+    x = np.random.default_rng(2).normal(size=(n, 29)).astype(F)
+    chip.infer(analog(x[0]), 5, 0.0)
+    assert chip.reads_plainly
+    many = chip.infer_many(x)
+    for one, together in zip(x, many, strict=True):
+        alone = chip.infer(analog(one), 9, 0.0, fresh=False)
+        np.testing.assert_array_equal(together, alone)
+    assert predictions(many).tolist() == [query_uncertainty(logits)[4] for logits in many]
+    assert not make_chip((29, 11, 6, 4), arrays=ideal_arrays(adc_bits=6)).reads_plainly
 
 
 def test_pulses_are_counted_as_devices_count_them():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ from bimu_hw.kernels.bits import fill_normal, fill_uniform
 from bimu_hw.random import Purpose, stream_key
 
 FloatArray = npt.NDArray[np.float32]
+
+_ONE = np.ones(1, np.float32)
 
 #: A step so small that rounding to it changes no float32 a network computes with.
 EXACT_STEP = 2.0**-90
@@ -138,6 +141,12 @@ class Converter:
         return self.step, self.shift, self.code_min, self.code_max
 
 
+@lru_cache(maxsize=4)
+def _input_table(offset: float, scale: float) -> FloatArray:
+    """Return the inputs of all 256 codes: looking one up is faster than computing it."""
+    return (offset + scale * np.arange(256, dtype=np.float64)).astype(np.float32)
+
+
 @jit
 def _bit_planes(codes, n_bits, first, planes):
     """Write bit b of every code to plane first + b. *Mutates* `planes` (float32[plane, line])."""
@@ -242,8 +251,11 @@ class InputEncoder:
             The value that the planes stand for, as the digital unit uses it in the gradient.
         """
         if self.mode == "analog" and not self.bits:
-            x = (offset + scale * codes.astype(np.float64)).astype(np.float32)
-            return x[None, None, :], np.ones(1, np.float32), x[None, :]
+            if codes.dtype == np.uint8:
+                x = _input_table(offset, scale)[codes]
+            else:
+                x = (offset + scale * codes.astype(np.float64)).astype(np.float32)
+            return x[None, None, :], _ONE, x[None, :]
         first, unit = self._grid(offset, scale)
         if self.data_bits is None:
             value = offset + scale * codes.astype(np.float64)
@@ -305,7 +317,7 @@ def hidden_planes(h: FloatArray, signed: bool, analog: bool) -> tuple[FloatArray
     plane_weight : float32[plane]
     """
     if analog or not signed:
-        return h[:, None, :], np.ones(1, np.float32)
+        return h[:, None, :], _ONE
     planes = np.ones((h.shape[0], 2, h.shape[1]), np.float32)
     planes[:, 1, :] = h > 0
     return planes, np.array([-1.0, 2.0], np.float32)

@@ -15,7 +15,7 @@ from bimu_hw.crossbar.workers import Workers
 from bimu_hw.kernels import aligned_zeros
 from bimu_hw.kernels.blocks import block_rows, count_chunks, count_pairs
 from bimu_hw.kernels.gradient import gradient, gradient_is_zero
-from bimu_hw.kernels.plain import plain_product
+from bimu_hw.kernels.plain import plain_product, plain_products
 from bimu_hw.kernels.relaxed import relaxed_backward, relaxed_finish, relaxed_product
 from bimu_hw.kernels.rules import Coefficients
 from bimu_hw.kernels.update import count_pulses, list_counts, update_layer
@@ -72,7 +72,7 @@ class BlockedLayer:
         """Draw relaxed weights, multiply, normalise and activate (`relaxed_finish`)."""
         if not self._weights.size:
             self._prepare()
-        mean = self.synapses.mean_weight().reshape(-1)
+        mean = self.synapses.shape_arrays()[0]
 
         def part(first: int, last: int, number: int) -> None:
             relaxed_product(
@@ -90,6 +90,11 @@ class BlockedLayer:
         self._workers.split(
             self._n_sample, lambda first, last: plain_product(x, weights, tile_rows, first, last, self._sums, out)
         )
+
+    def plain_forward_many(self, x: FloatArray, weights: npt.NDArray[np.int8], tile_rows: int, out: FloatArray) -> None:
+        """Do what `plain_forward` does for an even number of inputs."""
+        held = np.empty((min(tile_rows, self._n_in), self._n_out), np.float32)
+        plain_products(x, weights, tile_rows, 0, self._n_sample, held, np.empty((2, self._n_out), np.float32), out)
 
     def backward(self, delta: FloatArray, normal_below: FloatArray, activation: int, delta_below: FloatArray) -> None:
         """Take the gradient to the layer below through the weights of the last forward pass."""

@@ -76,8 +76,7 @@ class Seeds:
     data: int
 
 
-@dataclass(frozen=True)
-class Programming:
+class Programming(NamedTuple):
     """What one update did to one layer, as integers.
 
     Attributes

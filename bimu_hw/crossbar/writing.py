@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 
@@ -56,14 +54,15 @@ class Writing:
         tile = row // tile_wordlines * -(-self._shape[1] // tile_bitlines) + column // tile_bitlines
         np.add.at(done.tiles[:, 0], tile, 1)
         np.add.at(done.tiles[:, 2], tile, pulses[cells])
-        return replace(done, refresh_pulses=int(pulses.sum()))
+        return done._replace(refresh_pulses=int(pulses.sum()))
 
     def of_all(self, pulses_up: int, tile_wordlines: int, tile_bitlines: int, write_columns: int) -> Programming:
-        """Count what one pulse for every cell takes on a continuous grid."""
+        """Count what one pulse for every cell takes on a continuous grid; always with the same, read-only `tiles`."""
         tile = (tile_wordlines, tile_bitlines, write_columns)
         if tile not in self._of_all:
             tiles = self._tiles(tile_wordlines, tile_bitlines)
             whole_line_operations(*self._shape, *tile, tiles)
+            tiles.flags.writeable = False
             self._of_all[tile] = tiles
         n_in, n_out = self._shape
-        return Programming(pulses_up, n_in * n_out - pulses_up, self._of_all[tile].copy())
+        return Programming(pulses_up, n_in * n_out - pulses_up, self._of_all[tile])

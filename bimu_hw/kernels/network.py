@@ -196,3 +196,14 @@ def query_uncertainty(logits):
         disagreement += best != chosen
     # Never negative by Jensen's inequality; the difference of two rounded numbers may be, by an ulp.
     return aleatoric, max(predictive - aleatoric, 0.0), predictive, disagreement, prediction
+
+
+@jit
+def predictions(logits):
+    """Return the prediction of each of many queries (float32[query, sample, class]), int64[query]; see
+    `query_uncertainty`.
+    """
+    out = np.empty(logits.shape[0], np.int64)
+    for n in range(out.size):
+        out[n] = query_uncertainty(logits[n])[4]
+    return out

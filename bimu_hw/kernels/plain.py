@@ -1,7 +1,8 @@
 """The product of one plane of inputs and sampled binary weights where nothing stands between them.
 
 Cells without spread, one look of one plane, exact converters: then `bimu_hw.kernels.mvm.tile_sums` comes down to
-sums of +-x, and these are its bits, four word lines at a time.
+sums of +-x, and these are its bits, four word lines at a time: for one input, or for many inputs of held weights, which
+stay in registers for two inputs at once.
 """
 
 from __future__ import annotations
@@ -66,3 +67,64 @@ def plain_product(x, weights, tile_rows, first, last, partial, out):
                 _add_line(v[i], w[i], total)
             for j in range(y.size):
                 y[j] += total[j]
+
+
+@inline(borrowed=True)
+def _add_four_lines_twice(x, z, i, w0, w1, w2, w3, total, total_z):
+    x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
+    z0, z1, z2, z3 = z[i], z[i + 1], z[i + 2], z[i + 3]
+    for j in range(total.size):
+        a, b, c, d = w0[j], w1[j], w2[j], w3[j]
+        t = total[j] + x0 * a
+        u = total_z[j] + z0 * a
+        t = t + x1 * b
+        u = u + z1 * b
+        t = t + x2 * c
+        u = u + z2 * c
+        total[j] = t + x3 * d
+        total_z[j] = u + z3 * d
+
+
+@jit(borrowed=True)
+def plain_products(x, weights, tile_rows, first, last, held, partial, out):
+    """Do what `plain_product` does for many inputs and samples `first` to `last` - 1: the same bits for each input.
+
+    Parameters
+    ----------
+    x : float32[input, 1 or sample, wordline]
+        An even number of inputs.
+    weights : int8[sample, wordline, bitline]
+    tile_rows, first, last : int
+        As in `plain_product`.
+    held : float32[tile_rows, bitline]
+    partial : float32[2, bitline]
+        Work space.
+    out : float32[input, sample, bitline]
+        *Mutates* `held`, `partial`, `out`.
+    """
+    n_in = weights.shape[1]
+    own = np.int64(x.shape[1] != 1)
+    for s in range(first, last):
+        for n in range(x.shape[0]):
+            _clear(out[n, s])
+        for start in range(0, n_in, tile_rows):
+            stop = min(start + tile_rows, n_in)
+            fours = (stop - start) // 4 * 4
+            for i in range(start, stop):
+                w, line = weights[s, i], held[i - start]
+                for j in range(line.size):
+                    line[j] = _F(w[j])
+            for n in range(0, x.shape[0], 2):
+                v, z = x[n, s * own, start:stop], x[n + 1, s * own, start:stop]
+                t, u = partial[0], partial[1]
+                _clear(t)
+                _clear(u)
+                for i in range(0, fours, 4):
+                    _add_four_lines_twice(v, z, i, held[i], held[i + 1], held[i + 2], held[i + 3], t, u)
+                for i in range(fours, stop - start):
+                    _add_line(v[i], held[i], t)
+                    _add_line(z[i], held[i], u)
+                y, y_z = out[n, s], out[n + 1, s]
+                for j in range(y.size):
+                    y[j] += t[j]
+                    y_z[j] += u[j]

@@ -149,6 +149,7 @@ class TaskStream:
         self.n_bits = self._encoders["train"].n_bits
         self._spread = mean_and_std(data.x_train)[1] if kind == "noisy" else 0.0
         self._tasks: dict[int, Task] = {}
+        self._located = -1, _Place(0, 0, 0)
         fewest = self._fewest_rows()
         most = self.n_tasks * int(epochs) * fewest
         if examples is None:
@@ -276,7 +277,14 @@ class TaskStream:
         return ((index + 1) * self.n_tasks - 1) // self.n_examples
 
     def _locate(self, index: int) -> _Place:
-        index = int(index)
+        # The same example is asked for in several ways, one after the other.
+        if index == self._located[0]:
+            return self._located[1]
+        place = self._search(int(index))
+        self._located = int(index), place
+        return place
+
+    def _search(self, index: int) -> _Place:
         task = self._turn(index)
         shown = self._mixed(index, task) if self.switch_window else task
         rows = self._task(self.content(shown)).train_rows
