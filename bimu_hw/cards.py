@@ -118,6 +118,12 @@ class Card:
         facts = self.facts.values()
         return sum(f.kind == "assumed" for f in facts) / len(facts)
 
+    def with_facts(
+        self, params: Mapping[str, Fact], costs: Mapping[str, Fact], nonidealities: Mapping[str, Fact]
+    ) -> Card:
+        """Return a copy with other facts."""
+        return replace(self, params=params, costs=costs, nonidealities=nonidealities)
+
     def with_values(self, overrides: Mapping[str, float | str], specs: Mapping[str, ParamSpec], where: str) -> Card:
         """Return a copy in which the named parameters or costs have other values, marked as set by the scenario."""
         params, costs, common = dict(self.params), dict(self.costs), dict(self.nonidealities)

@@ -20,6 +20,7 @@ from bimu_hw.cli_characterise import characterise_command
 from bimu_hw.cli_devices import fit_command
 from bimu_hw.cli_native import native
 from bimu_hw.cli_published import published
+from bimu_hw.cli_reprice import reprice
 from bimu_hw.cli_reproduce import reproduce
 from bimu_hw.cli_sampler import sampler
 from bimu_hw.cli_spice import spice
@@ -211,7 +212,7 @@ def show_device(name: str) -> None:
 commands.add_command(spice)
 commands.add_command(reproduce)
 commands.add_command(published)
-for command in (sweep, status, collect_command, replay):
+for command in (sweep, status, collect_command, replay, reprice):
     commands.add_command(command)
 devices.add_command(sampler)
 devices.add_command(characterise_command)

@@ -10,10 +10,11 @@ from bimu_hw.record.schema import (
     clean_attrs,
     describe,
     describe_markdown,
+    group_variables,
     layer_variables,
     validate,
 )
-from bimu_hw.record.writer import Costs, ResourceUse, RunRecorder
+from bimu_hw.record.writer import Costs, ResourceUse, RunRecorder, area_values, group_dataset, ledger_values
 
 __all__ = [
     "RUN_FILE",
@@ -23,12 +24,16 @@ __all__ = [
     "ResourceUse",
     "RunRecorder",
     "Var",
+    "area_values",
     "check_provenance",
     "clean_attrs",
     "describe",
     "describe_markdown",
+    "group_dataset",
+    "group_variables",
     "lam_from_record",
     "layer_variables",
+    "ledger_values",
     "open_run",
     "validate",
     "write_durably",

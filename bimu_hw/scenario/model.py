@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from bimu_hw.scenario.reading import Source, apply_overrides, explain, read_toml
 from bimu_hw.scenario.starts import WORDS, Starts, load_starts
 from bimu_hw.scenario.tables import ScenarioFile
 
+#: The roles of the three cards, each with the table and key that name it.
+CARD_KEYS = {"storage": ("device", "storage"), "sampler": ("device", "sampler"), "components": ("components", "card")}
 _SEEDS = ("fabrication", "noise", "data")
 
 
@@ -69,6 +72,28 @@ class Scenario(ScenarioFile):
     def component_card(self) -> Card:
         """Component card, with the scenario's own values in place."""
         return self._cards.components
+
+    def with_cards(self, cards: Mapping[str, Card], names: Mapping[str, str]) -> Scenario:
+        """Return the same scenario with other cards, by role: "storage", "sampler" and "components".
+
+        Parameters
+        ----------
+        cards : mapping of str to Card
+            Of the same models.
+        names : mapping of str to str
+            How the scenario names them.
+        """
+        tables = dict(self)
+        for role, name in names.items():
+            table, key = CARD_KEYS[role]
+            tables[table] = tables[table].model_copy(update={key: name})
+        other = Scenario.model_construct(self.model_fields_set, **tables)
+        for private in ("_given", "_name", "_folder", "_starts"):
+            setattr(other, private, getattr(self, private))
+        own = self._cards
+        storage, sampler, components = (cards.get(role, getattr(own, role)) for role in CARD_KEYS)
+        other._cards = replace(own, storage=storage, sampler=sampler, components=components)
+        return other
 
     @property
     def starts(self) -> Starts:

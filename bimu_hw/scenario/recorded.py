@@ -22,7 +22,7 @@ from bimu_hw.errors import BimuError, RunError, SchemaError, UnitError
 from bimu_hw.nonidealities import SPECS
 from bimu_hw.record import RUN_FILE, open_run
 from bimu_hw.scenario.cards import LoadedCards
-from bimu_hw.scenario.model import Scenario, assemble
+from bimu_hw.scenario.model import CARD_KEYS, Scenario, assemble
 from bimu_hw.scenario.reading import Source, explain
 from bimu_hw.scenario.starts import find_start
 from bimu_hw.scenario.tables import ScenarioFile, Table
@@ -114,18 +114,14 @@ def _resolved(attrs: Mapping[str, Any], file: Path) -> dict[str, Any]:
             isinstance(attrs["scenario_hash"], str)
             and isinstance(content["stream"]["dataset"], str)
             and all(isinstance(content[table], dict) for table in ("device", "components", "network"))
-            and all(isinstance(roles[role][part], dict) for role in _ROLES for part in ("params", "costs"))
-            and all(isinstance(roles[role][part], str) for role in _ROLES for part in ("name", "model", "digest"))
+            and all(isinstance(roles[role][part], dict) for role in CARD_KEYS for part in ("params", "costs"))
+            and all(isinstance(roles[role][part], str) for role in CARD_KEYS for part in ("name", "model", "digest"))
         )
     except (KeyError, TypeError, ValueError):
         well_formed = False
     if not well_formed:
         raise SchemaError(f"{file}: holds no complete scenario (attributes resolved_scenario, scenario_hash).")
     return content
-
-
-#: The three cards, each with the table and key that name it.
-_ROLES = {"storage": ("device", "storage"), "sampler": ("device", "sampler"), "components": ("components", "card")}
 
 
 def _versions(attrs: Mapping[str, Any]) -> str:
@@ -165,7 +161,7 @@ def _cards(content: Mapping[str, Any], folder: Path) -> LoadedCards:
         raise RunError("a device model has another role than when the run was written")
 
     def card(role: str, load: Callable[[str, Path], Card], params: Specs, costs: Specs) -> Card:
-        table, key = _ROLES[role]
+        table, key = CARD_KEYS[role]
         return _card(recorded[role], content[table].get(key, ""), load, folder, params, costs)
 
     return LoadedCards(
