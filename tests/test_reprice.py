@@ -27,7 +27,8 @@ CARDS = {
 PRICES = {
     "components": {
         "adc_convert_energy": "2.5 pJ", "digital_mac_energy": "0.41 pJ", "leakage_power": "77 uW",
-        "adc_area": "500 um^2", "buffer_read_energy": "33 fJ", "line_reference_cells": "64", "write_row_energy": "0 J", "r_driver": "77 ohm",
+        "adc_area": "500 um^2", "buffer_read_energy": "33 fJ", "line_reference_cells": "64",
+        "write_row_energy": "0 J", "r_driver": "77 ohm",
     },
     "storage": {"pulse_energy_up": "1.7 pJ", "read_energy": "11 fJ", "standby_power": "3 pW", "area": "0.7 um^2"},
     "sampler": {"sample_energy": "9 fJ", "bias_power": "1 uW", "latch_energy": "2 fJ"},
