@@ -77,7 +77,8 @@ FOREIGN_ERRORS = {
 }
 #: pydantic turns a ValueError of a validator into the message that the scenario's reader makes a sentence of.
 VALIDATORS_RAISE_VALUE_ERROR = (
-    "bimu_hw.scenario.tables", "bimu_hw.scenario.sweep_tables", "bimu_hw.scenario.model", "bimu_hw.scenario.published",
+    "bimu_hw.scenario.tables", "bimu_hw.scenario.sweep_tables", "bimu_hw.scenario.values", "bimu_hw.scenario.model",
+    "bimu_hw.scenario.published",
 )  # fmt: skip
 
 NEVER_LONGER = 500

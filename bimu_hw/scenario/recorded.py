@@ -25,7 +25,9 @@ from bimu_hw.scenario.cards import LoadedCards
 from bimu_hw.scenario.model import Scenario, assemble
 from bimu_hw.scenario.reading import Source, explain
 from bimu_hw.scenario.starts import find_start
-from bimu_hw.scenario.tables import ScenarioFile, Table
+from bimu_hw.scenario.table import Table
+from bimu_hw.scenario.tables import ScenarioFile
+from bimu_hw.scenario.timing import find_trace
 from bimu_hw.units import parse_quantity
 
 Specs = Mapping[str, ParamSpec]
@@ -149,6 +151,8 @@ def _data_folder(dataset: str, file: Path, folder: str | Path | None) -> Path:
 
 def _find_starts(content: dict[str, Any], file: Path, folder: str | Path | None) -> None:
     """Put the places where they are now for the paths of what the scenario starts from."""
+    if wanted := content.get("arrivals"):
+        content["accelerator"]["trace"] = find_trace(content["accelerator"]["trace"], wanted, file, folder)
     digests = content.get("starts", [])
     if maps := content["device"].get("conductance_map"):
         found = [find_start(*one, file, folder) for one in zip(maps, digests, strict=True)]
@@ -227,7 +231,8 @@ def _known_card(
 
 
 def _build(content: Mapping[str, Any], cards: LoadedCards, folder: Path, name: str, source: Source) -> Scenario:
-    tables = {key: _as_written(key, value) for key, value in content.items() if key not in ("cards", "starts")}
+    no_tables = ("cards", "starts", "arrivals")
+    tables = {key: _as_written(key, value) for key, value in content.items() if key not in no_tables}
     try:
         file = ScenarioFile.model_validate(tables)
     except ValidationError as error:
