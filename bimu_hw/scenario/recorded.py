@@ -107,6 +107,28 @@ def scenario_from_attrs(attrs: Mapping[str, Any], file: Path, folder: str | Path
     return scenario
 
 
+def recorded_cards(attrs: Mapping[Any, Any], file: Path) -> list[Card]:
+    """Return the three cards of a record: storage, sampler, components.
+
+    Each is the card that its name still leads to, with the run's own values in place, if that has the recorded digest;
+    else a `RecordedCard`, which knows no sources.
+
+    Raises
+    ------
+    SchemaError
+        If the record that is `file` lacks its scenario.
+    RunError
+        If a device model is not installed, or has other numbers than when the run was written.
+    """
+    content = _resolved({str(name): value for name, value in attrs.items()}, file)
+    try:
+        cards = _cards(content, file.parent)
+    except BimuError as error:
+        why = str(error).rstrip(".")
+        raise RunError(f"{file}: its cards cannot be read{_versions(attrs)} ({why}).") from error
+    return [cards.storage, cards.sampler, cards.components]
+
+
 def _resolved(attrs: Mapping[str, Any], file: Path) -> dict[str, Any]:
     """Return the recorded scenario, checked as far as the code here relies on its form."""
     try:
