@@ -16,15 +16,16 @@ RULES = {
 }  # fmt: skip
 
 
-def references(cards: Iterable[Card], rule: str = "") -> dict[str, str]:
+def references(cards: Iterable[Card], *rules: str) -> dict[str, str]:
     """Return the references by BibTeX key, each text once.
 
     A key that two cards use for different texts carries the card's name.
     """
     found: dict[str, str] = {}
-    if rule in RULES:
-        key, text = RULES[rule]
-        found[key] = text
+    for rule in rules:
+        if rule in RULES:
+            key, text = RULES[rule]
+            found[key] = text
     for card in cards:
         for name, text in card.references.items():
             key = cite_key(card, name)
@@ -34,6 +35,6 @@ def references(cards: Iterable[Card], rule: str = "") -> dict[str, str]:
     return found
 
 
-def bibliography(cards: Iterable[Card], rule: str = "") -> str:
+def bibliography(cards: Iterable[Card], *rules: str) -> str:
     """Return the references as BibTeX, with what their texts say and no more."""
-    return "\n".join(bibtex_entry(key, text) for key, text in references(cards, rule).items())
+    return "\n".join(bibtex_entry(key, text) for key, text in references(cards, *rules).items())

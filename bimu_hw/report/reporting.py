@@ -1,4 +1,4 @@
-"""Which report a folder gets: that of a run, or that of a sweep."""
+"""Which report a folder gets, or two of them: that of runs, or that of sweeps."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from pathlib import Path
 
 from bimu_hw.errors import RunError
 from bimu_hw.record import RUN_FILE
+from bimu_hw.report.compare_page import compare_runs
 from bimu_hw.report.run_page import report_run
 
 
-def report(folder: str | Path, out: str | Path | None = None) -> Path:
+def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
     """Write the report of a run or of a sweep; return its page.
 
     Parameters
@@ -28,3 +29,24 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     if (folder / RUN_FILE).is_file() or folder.name == RUN_FILE:
         return report_run(folder if folder.is_dir() else folder.parent, out)
     raise RunError(f"{folder}: holds neither a finished run (no {RUN_FILE}) nor a sweep; give the folder of one.")
+
+
+def write_comparison(a: str | Path, b: str | Path, out: str | Path) -> Path:
+    """Write the comparison of two runs; return its page.
+
+    Parameters
+    ----------
+    a, b : str or Path
+        Folders of finished runs.
+    out : str or Path
+        Folder of the comparison.
+
+    Raises
+    ------
+    RunError
+        If one of the two is no finished run, or the page cannot be written.
+    """
+    for folder in (Path(a), Path(b)):
+        if not (folder / RUN_FILE).is_file():
+            raise RunError(f"{folder}: holds no finished run (no {RUN_FILE}); give the folders of two runs.")
+    return compare_runs(a, b, out)

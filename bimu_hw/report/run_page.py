@@ -273,9 +273,11 @@ def draw_all(each: Sequence[Drawing], out: Path) -> list[tuple[bytes, str, list[
     return found
 
 
-def latex_rows(rows: Sequence[Sequence[str]], caption: str) -> str:
-    """Return the table of numbers for LaTeX."""
-    return booktabs(("quantity", "value"), [[tex_escape(cell) for cell in row] for row in rows], caption, "tab:bimu-hw")
+def latex_rows(
+    rows: Sequence[Sequence[str]], caption: str, header: Sequence[str] = ("quantity", "value")
+) -> str:
+    """Return a table of plain text for LaTeX."""
+    return booktabs(header, [[tex_escape(cell) for cell in row] for row in rows], caption, "tab:bimu-hw")
 
 
 def add_paper_part(page: Page, out: Path, text: str, tex: str, bib: str) -> None:
