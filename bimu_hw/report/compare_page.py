@@ -213,7 +213,8 @@ def _drawings(runs: Mapping[str, RunAnalysis]) -> list[Drawing]:
     return [
         Drawing("accuracy", "Accuracy over the stream, before each example was learned.",
                 lambda axes: plots_compare.plot_accuracies(online, axes)),
-        Drawing("energy", "Energy per query by component. Whiskers: all prices at the ends of their ranges.",
+        Drawing("energy", "Energy per query by component. Whiskers: 90 % intervals, every card value drawn from its "
+                "range.",
                 lambda axes: plots_compare.plot_energies(energy, axes)),
         Drawing("latency", "Latency, from the arrival of an input to its prediction.",
                 lambda axes: plots_compare.plot_latencies(latency, axes)),

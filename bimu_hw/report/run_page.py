@@ -20,7 +20,7 @@ from bimu_hw.report.page import Page, table
 from bimu_hw.report.style import WIDTHS, new_figure, paper_style, save_figure
 from bimu_hw.report.summary import ENERGY_WORDS
 from bimu_hw.scenario.recorded import recorded_cards
-from bimu_hw.units import format_quantity
+from bimu_hw.units import format_quantity, format_within
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -88,12 +88,12 @@ def report_run(folder: str | Path, out: str | Path | None = None) -> Path:
             page.paragraph(" ".join(claim.split()), "claim")
         page.paragraph(provenance_line(tree.attrs), "soft")
         page.heading("Numbers")
-        rows = summary_rows(numbers, run)
+        rows = summary_rows(numbers)
         page.tables(table(("quantity", "value"), rows, (1,)), _energy_table(run))
         page.heading("Figures")
         page.figures(draw_all(drawings(run), out))
         page.heading("What the energy rests on")
-        page.paragraph(_assumed_sentence(numbers, run), "note")
+        page.paragraph(_assumed_sentence(numbers), "note")
         page.tables(_kinds(run), cards_table(cards))
         text = methods(run.scenario, str(tree.attrs["bimu_hw_version"]))
         caption = f"{page_title(tree)}: numbers of one run (seeds {_seeds(tree.attrs)})."
@@ -144,7 +144,16 @@ def amount(value: float | None, unit: str) -> str:
     return "–" if value is None or math.isnan(value) else format_quantity(value, unit)
 
 
-def summary_rows(numbers: Mapping[str, Any], run: RunAnalysis) -> list[tuple[str, str]]:
+def within(value: float | None, ends: Sequence[float | None], unit: str = "J") -> str:
+    """Return a value with no more digits than its interval supports, and the interval; "–" where there is none."""
+    low, high = ends
+    if value is None or low is None or high is None:
+        return "–"
+    shown, interval = format_within(value, low, high, unit)
+    return f"{shown} ({interval})" if interval else shown
+
+
+def summary_rows(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the rows of the table of numbers: quantity and value."""
     energy, latency = numbers["energy_per_query_J"], numbers["latency_s"]
     rows = [
@@ -157,11 +166,11 @@ def summary_rows(numbers: Mapping[str, Any], run: RunAnalysis) -> list[tuple[str
         ("labels requested", percent(numbers["labels_requested_fraction"])),
     ]
     for key, words in ENERGY_WORDS.items():
-        found = run.energy_per_query((), key)
-        low, high = (format_quantity(float(found[end]), "J") for end in ("low", "high"))
-        rows.append((f"energy per query, {words}", f"{amount(energy[key], 'J')}  ({low} to {high})"))
+        rows.append((f"energy per query, {words}", within(energy[key], numbers["energy_per_query_interval_J"][key])))
     return rows + [
-        ("energy per update", amount(numbers["energy_per_update_J"], "J")),
+        ("energy per update", within(numbers["energy_per_update_J"], numbers["energy_per_update_interval_J"])),
+        ("operations per joule of inference", within(numbers["tops_per_watt"], numbers["tops_per_watt_interval"],
+                                                     "TOPS/W")),
         ("latency, median", amount(latency["p50"], "s")),
         ("latency, 99th percentile", amount(latency["p99"], "s")),
         ("plasticity, mean sech²λ at the end", _plain(numbers["plasticity_mean"])),
@@ -181,15 +190,15 @@ def _energy_table(run: RunAnalysis) -> str:
     total = float(found["energy"].sum())
     rows = [
         (
-            str(name).replace("_", " "), format_quantity(float(energy), "J"), percent(float(energy) / total),
-            f"{format_quantity(float(low), 'J')} to {format_quantity(float(high), 'J')}",
+            str(name).replace("_", " "), *(format_within(float(energy), float(low), float(high), "J")),
+            percent(float(energy) / total),
         )
         for name, energy, low, high in zip(
             found["component"].values, *(found[n].values for n in ("energy", "low", "high")), strict=True
         )
         if energy > 0
     ]  # fmt: skip
-    return table(("component", "per query", "share", "low to high"), rows, (1, 2, 3))
+    return table(("component", "per query", "90 % interval", "share"), rows, (1, 2, 3))
 
 
 def _kinds(run: RunAnalysis) -> str:
@@ -204,12 +213,20 @@ def _kinds(run: RunAnalysis) -> str:
     return table(("the price is", "card", "share of the energy"), rows, (2,))
 
 
-def _assumed_sentence(numbers: Mapping[str, Any], run: RunAnalysis) -> str:
+def _assumed_sentence(numbers: Mapping[str, Any]) -> str:
     return (
         f"{percent(numbers['assumed_energy_fraction'])} of the energy rests on values that are assumed, not measured, "
-        "fitted or derived. The intervals take every price at the low or at the high end of its card's range, all at "
-        "once: they are bounds, not confidence intervals."
+        f"fitted or derived. {_dominated(numbers)}The intervals contain 90 % of the energies that come out when every "
+        "card value is drawn from its range; they say nothing of what the model leaves out."
     )
+
+
+def _dominated(numbers: Mapping[str, Any]) -> str:
+    shares = numbers["energy_dominated_by"]["all"]
+    if not shares:
+        return ""
+    named = ", ".join(f"{one['card']} {one['key']} ({100 * one['share']:.0f} %)" for one in shares)
+    return f"What makes the interval of the whole wide: {named}. "
 
 
 def cards_table(cards: Sequence[Card]) -> str:
@@ -224,8 +241,8 @@ def drawings(run: RunAnalysis) -> list[Drawing]:
         Drawing("accuracy", "Accuracy over the stream: before each example was learned, and on test sets. Grey lines: "
                 "a new task begins.", run.plot_accuracy),
         Drawing("accuracy_matrix", "Accuracy on each task after training on each task.", run.plot_accuracy_matrix),
-        Drawing("energy", "Energy per query by component and by what it was spent for. Whiskers: all prices at the "
-                "ends of their ranges.", lambda axes: run.plot_energy(axes=axes)),
+        Drawing("energy", "Energy per query by component and by what it was spent for. Whiskers: 90 % interval of "
+                "the sum, every card value drawn from its range.", lambda axes: run.plot_energy(axes=axes)),
         Drawing("latency", "Latency, from the arrival of an input to its prediction.", run.plot_latency),
     ]  # fmt: skip
     if run.layers:
