@@ -8,6 +8,8 @@ from bimu_hw.errors import RunError
 from bimu_hw.record import RUN_FILE
 from bimu_hw.report.compare_page import compare_runs
 from bimu_hw.report.run_page import report_run
+from bimu_hw.report.sweep_page import report_sweep
+from bimu_hw.sweep.folder import PLAN_FILE
 
 
 def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
@@ -28,6 +30,8 @@ def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
     folder = Path(folder)
     if (folder / RUN_FILE).is_file() or folder.name == RUN_FILE:
         return report_run(folder if folder.is_dir() else folder.parent, out)
+    if (folder / PLAN_FILE).is_file():
+        return report_sweep(folder, out)
     raise RunError(f"{folder}: holds neither a finished run (no {RUN_FILE}) nor a sweep; give the folder of one.")
 
 

@@ -24,7 +24,6 @@ from bimu_hw.units import format_quantity, format_within
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.axes import Axes
 
 #: Folder of the report, inside that of the run.
 REPORT = "report"
@@ -46,13 +45,16 @@ class Drawing:
         In inches.
     wide : bool
         Whether it needs two columns on the page.
+    panels : int
+        Number of panels; `draw` takes a list of axes if there are several.
     """
 
     name: str
     caption: str
-    draw: Callable[[Axes], Any]
+    draw: Callable[[Any], Any]
     height: float = 0.7 * WIDTHS["single"]
     wide: bool = False
+    panels: int = 1
 
 
 def report_run(folder: str | Path, out: str | Path | None = None) -> Path:
@@ -279,8 +281,14 @@ def draw_all(each: Sequence[Drawing], out: Path) -> list[tuple[bytes, str, list[
         shown = b""
         for width, short in (("single", "1col"), ("double", "2col")):
             with paper_style():
-                figure = new_figure(width, drawing.height)
-                drawing.draw(figure.add_subplot())
+                columns = min(drawing.panels, 2 if width == "single" else 4)
+                rows = -(-drawing.panels // columns)
+                share = rows if drawing.panels == 1 else 0.8 * rows
+                figure = new_figure(width, drawing.height * share)
+                axes = figure.subplots(rows, columns, squeeze=False).ravel()
+                for unused in axes[drawing.panels :]:
+                    unused.set_axis_off()
+                drawing.draw(axes[0] if drawing.panels == 1 else axes[: drawing.panels])
                 for kind in ("pdf", "svg"):
                     path = out / "figures" / f"{drawing.name}_{short}.{kind}"
                     files.append(save_figure(figure, path))
