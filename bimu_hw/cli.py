@@ -20,6 +20,7 @@ from bimu_hw.cli_characterise import characterise_command
 from bimu_hw.cli_devices import fit_command
 from bimu_hw.cli_native import native
 from bimu_hw.cli_published import published
+from bimu_hw.cli_report import ablate, compare, report
 from bimu_hw.cli_reprice import reprice
 from bimu_hw.cli_reproduce import reproduce
 from bimu_hw.cli_sampler import sampler
@@ -213,6 +214,8 @@ commands.add_command(spice)
 commands.add_command(reproduce)
 commands.add_command(published)
 for command in (sweep, status, collect_command, replay, reprice):
+    commands.add_command(command)
+for command in (report, compare, ablate):
     commands.add_command(command)
 devices.add_command(sampler)
 devices.add_command(characterise_command)

@@ -8,7 +8,7 @@ from bimu_hw.cards import Card
 from bimu_hw.crossbar.readout import Wires
 from bimu_hw.ledger import AreaBlock, CostTable, ReadPrice
 from bimu_hw.record import Costs
-from bimu_hw.scaling import scale_adc, scale_dac, scale_lines
+from bimu_hw.scaling import scale_adc, scale_dac, scale_digital, scale_lines
 from bimu_hw.scenario import Scenario
 
 
@@ -17,7 +17,8 @@ def components_in_use(scenario: Scenario) -> Card:
     crossbar = scenario.crossbar
     cells = crossbar.tile_bitlines * (2 if crossbar.columns == "differential" else 1)
     card = scale_dac(scale_adc(scenario.component_card, crossbar.adc_bits, crossbar.adc), crossbar.dac_bits)
-    return scale_lines(card, cells)
+    width = scenario.architecture.digital_bits
+    return scale_lines(card if width is None else scale_digital(card, width), cells)
 
 
 def costs_of(scenario: Scenario, blocks: Mapping[str, AreaBlock]) -> Costs:

@@ -245,6 +245,8 @@ class StorageModel:
         The account charges its increase as pulses that lower lam. Empty: none.
     refresh_pulses : int
         Pulses charged for each unit of that variable.
+    volatile : bool
+        Whether the state is lost without power, so that it stays powered where the rest of the chip is switched off.
     """
 
     name: str
@@ -270,6 +272,7 @@ class StorageModel:
     settle: Callable[..., None] | None = None
     refreshes: str = ""
     refresh_pulses: int = 1
+    volatile: bool = False
     costs: tuple[ParamSpec, ...] = STORAGE_COSTS
     role: Literal["storage"] = "storage"
 

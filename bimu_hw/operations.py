@@ -83,6 +83,8 @@ OPERATIONS = (
     Operation("adc", "integrate", "sum integrated for one integration time", "component", "adc_integrate_energy"),
     Operation("popcount", "bit", "weight bit compared with its input (XNOR) and counted", "component",
               "popcount_bit_energy"),
+    Operation("link", "bit", "bit moved between a tile group and a digital unit", "component", "link_energy"),
+    Operation("power", "wake", "chip switched on after a sleep", "component", "wake_energy"),
 )  # fmt: skip
 
 #: Components, in order of first appearance; "array" holds the state-dependent read energy.

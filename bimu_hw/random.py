@@ -45,6 +45,7 @@ class Purpose(IntEnum):
     DAC_ERROR = 24
     PRICE = 25
     SWEEP = 26
+    LABEL_LATENCY = 27
 
 
 _MASK = (1 << 64) - 1

@@ -23,11 +23,10 @@ from llvmlite import binding
 from tqdm import tqdm
 
 from bimu_hw import __version__
-from bimu_hw.accelerator.arrivals import Arrivals, oracle_latency
 from bimu_hw.accelerator.clock import to_seconds
-from bimu_hw.accelerator.engine import Accelerator, AcceleratorSpec, Pause
+from bimu_hw.accelerator.engine import Accelerator
 from bimu_hw.accelerator.latency import LatencyHistogram
-from bimu_hw.accelerator.plan import RESOURCES, WorkPlan
+from bimu_hw.accelerator.plan import WorkPlan
 from bimu_hw.accelerator.query import QueryRow
 from bimu_hw.checkpoint import Checkpoints, source_digest
 from bimu_hw.costs import components_in_use, costs_of
@@ -46,6 +45,7 @@ from bimu_hw.record import RUN_FILE, ResourceUse, RunRecorder, write_run
 from bimu_hw.report.summary import summarise
 from bimu_hw.run_folder import RunFolder
 from bimu_hw.scenario import Scenario
+from bimu_hw.scenario.accelerator import accelerator_spec, architecture_of, check_load
 from bimu_hw.scenario.starts import initial_lam
 
 #: Noise keys of evaluations start here, out of reach of any query's.
@@ -217,6 +217,7 @@ class Run:
             columns_per_adc=s.crossbar.columns_per_adc, rule_operations=self.rule.operations,
             relaxed=s.learning.gradient == "relaxed", rule_memory_bits=self.rule.memory_bits,
             rule_reads_lam=self.rule.reads_lam, rule_writes_memory=self.rule.writes_memory,
+            architecture=architecture_of(s),
         )  # fmt: skip
         for synapses in self.chip.layers:
             synapses.keep_requests = s.record.state
@@ -229,14 +230,8 @@ class Run:
             s.record.per_query_limit, self.n_examples, s.record.state, folder=folder,
             resumable=folder is not None,
         )  # fmt: skip
-        spec = AcceleratorSpec(
-            Arrivals(s.accelerator.arrivals, s.accelerator.rate or 0.0, s.seeds.data), s.accelerator.queue,
-            oracle_latency(s.labels.latency), s.accelerator.power_gating, s.learning.gradient,
-            tuple(
-                Pause(None if a.after_task == "every" else a.after_task, a.duration, a.temperature) for a in s.ageing
-            ),
-            self.stream.n_tasks,
-        )  # fmt: skip
+        spec = accelerator_spec(s, self.stream.n_tasks, self.n_examples)
+        check_load(s, self.plan, spec)
         self.accelerator = Accelerator(
             self.chip, self.plan, self, s.label_policy(), self.rule, spec, s.seeds.noise, self
         )
@@ -404,8 +399,8 @@ class Run:
             self._bar.close()
         a = self.accelerator
         use = ResourceUse(
-            names=RESOURCES, events=[a.usage[r].events for r in RESOURCES],
-            busy_ticks=[a.usage[r].busy_ticks for r in RESOURCES], capacity=[1] * len(RESOURCES),
+            names=list(a.usage), events=[u.events for u in a.usage.values()],
+            busy_ticks=[u.busy_ticks for u in a.usage.values()], capacity=[u.capacity for u in a.usage.values()],
             event_count=a.event_count, duration_ticks=a.duration_ticks, queries_dropped=a.dropped,
             latency_p50=to_seconds(self._latency.quantile(0.5)), latency_p99=to_seconds(self._latency.quantile(0.99)),
             macs=self.plan.macs,

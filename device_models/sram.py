@@ -138,4 +138,5 @@ MODEL = StorageModel(
     peek=peek,
     read=read,
     conductance=conductance,
+    volatile=True,
 )

@@ -12,6 +12,17 @@ os.environ["MPLBACKEND"] = "Agg"
 
 
 @pytest.fixture(scope="session")
+def short_run(tmp_path_factory) -> Path:
+    """Return the folder of a short run of the quickstart, which nobody changes."""
+    import bimu_hw
+
+    options = ("stream.examples=300", "stream.tasks=2", "evaluation.examples=40", "record.snapshots=75")
+    scenario = bimu_hw.load_scenario(Path(__file__).parents[1] / "scenarios" / "quickstart.toml", options)
+    out = tmp_path_factory.mktemp("short_run") / "run"
+    return bimu_hw.run_scenario(scenario, out, progress=False).path
+
+
+@pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """Return the folder named by BIMU_DATA_DIR, if it holds MNIST; skip the test otherwise."""
     name = os.environ.get("BIMU_DATA_DIR")

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from building import ideal_arrays, make_card, make_chip, synapse_spec
 
+from bimu_hw.accelerator.architecture import PLAIN
 from bimu_hw.accelerator.arrivals import Arrivals
 from bimu_hw.accelerator.clock import to_seconds, to_ticks
 from bimu_hw.accelerator.engine import Accelerator, AcceleratorSpec
+from bimu_hw.accelerator.oracle import LabelTimes
 from bimu_hw.accelerator.plan import WorkPlan
 from bimu_hw.cards import COMPONENT_COSTS, Card, Fact
 from bimu_hw.crossbar.chip import Encoded
@@ -27,7 +29,7 @@ N_IN, N_OUT, N_SAMPLE = 12, 4, 3
 
 
 def components(**values: float) -> Card:
-    defaults = {"digital_lanes": 4.0, "adc_reference_bits": 8.0, "line_reference_cells": 128.0}
+    defaults = {"digital_lanes": 4.0, "link_bits": 16.0, "adc_reference_bits": 8.0, "line_reference_cells": 128.0}
     facts = {
         name: Fact(values.get(name, defaults.get(name, 1e-9)), spec.unit, "assumed", why="test")
         for name, spec in COMPONENT_COSTS.items()
@@ -76,7 +78,8 @@ def build(n=200, **options):
 
 def assemble(
     n=200, *, arrivals=None, queue=64, latency=0, policy=("always", {}), gating=False, gradient="hard",
-    storage=None, sampler=None, policy_of_device="deterministic", parts=None, source=None,
+    storage=None, sampler=None, policy_of_device="deterministic", parts=None, source=None, labels=None,
+    architecture=PLAIN, machine=None, **more,
 ):  # fmt: skip
     timed = {"read_time": 1e-9, "sample_time": 1e-9, "pulse_width_up": 1e-9, "pulse_width_down": 2e-9}
     storage = storage or make_card("ideal_storage", **{k: v for k, v in timed.items() if k != "sample_time"})
@@ -86,13 +89,15 @@ def assemble(
     parts = parts or components()
     plan = WorkPlan(
         chip, parts, storage, sampler, input_slots=(1,), input_bits=8, columns_per_adc=4,
-        rule_operations=RULE.operations, relaxed=gradient == "relaxed",
+        rule_operations=RULE.operations, relaxed=gradient == "relaxed", architecture=architecture,
     )  # fmt: skip
     watcher = Watcher()
     watcher.costs = CostTable.from_cards({"component": parts, "storage": storage, "sampler": sampler})
     accelerator = Accelerator(
         chip, plan, source or Stream(n), policy_from_spec(policy[0], **policy[1]), RULE,
-        AcceleratorSpec(arrivals or Arrivals("back_to_back"), queue, latency, gating, gradient), 1, watcher,
+        AcceleratorSpec(
+            arrivals or Arrivals("back_to_back"), queue, labels or LabelTimes(latency), gating, gradient, **more
+        ), 1, watcher, machine,
     )  # fmt: skip
     return accelerator, watcher
 

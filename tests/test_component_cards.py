@@ -16,7 +16,7 @@ from bimu_hw.scaling import MAX_ADC_BITS, scale_adc, scale_dac, scale_lines
 
 NAMES = ("cmos_28nm", "cmos_65nm")
 #: Facts that choose what the other values hold for, rather than estimate something.
-CHOICES = {"adc_reference_bits", "dac_reference_bits", "line_reference_cells"}
+CHOICES = {"digital_reference_bits", "adc_reference_bits", "dac_reference_bits", "line_reference_cells"}
 
 
 def text_of(name):

@@ -30,7 +30,7 @@ FLOORS = {
     "bimu_hw.report": 8, "bimu_hw.cli": 8, "bimu_hw.testing": 8, "bimu_hw.spice": 8, "bimu_hw.cli_spice": 8,
     "bimu_hw.cli_devices": 8, "bimu_hw.cli_native": 8, "bimu_hw.cli_sampler": 8, "bimu_hw.cli_characterise": 8,
     "bimu_hw.fitting": 8, "bimu_hw.reproduction": 8, "bimu_hw.cli_reproduce": 8, "bimu_hw.published": 8,
-    "bimu_hw.cli_published": 8, "bimu_hw.cli_sweep": 8,
+    "bimu_hw.cli_published": 8, "bimu_hw.cli_sweep": 8, "bimu_hw.cli_report": 8,
     "bimu_hw.cli_reprice": 8, "bimu_hw.reprice": 8,
     "bimu_hw": 9, "bimu_hw.__main__": 9,
 }  # fmt: skip
@@ -56,7 +56,7 @@ OUTSIDE = {
     "matplotlib": ("bimu_hw.report", "bimu_hw.analysis", "bimu_hw.fitting"),
     "click": ("bimu_hw.cli", "bimu_hw.cli_spice", "bimu_hw.cli_devices", "bimu_hw.cli_native", "bimu_hw.cli_sampler",
               "bimu_hw.cli_characterise", "bimu_hw.cli_reproduce", "bimu_hw.cli_published", "bimu_hw.cli_sweep",
-              "bimu_hw.cli_reprice"),
+              "bimu_hw.cli_report", "bimu_hw.cli_reprice"),
     "tqdm": ("bimu_hw.cli", "bimu_hw.run", "bimu_hw.sweep"),
     "pytest": ("bimu_hw.testing",),  # the conformance suite is a test that strangers run
     "hypothesis": ("bimu_hw.testing",),
@@ -79,7 +79,8 @@ FOREIGN_ERRORS = {
 }
 #: pydantic turns a ValueError of a validator into the message that the scenario's reader makes a sentence of.
 VALIDATORS_RAISE_VALUE_ERROR = (
-    "bimu_hw.scenario.tables", "bimu_hw.scenario.sweep_tables", "bimu_hw.scenario.model", "bimu_hw.scenario.published",
+    "bimu_hw.scenario.tables", "bimu_hw.scenario.sweep_tables", "bimu_hw.scenario.values", "bimu_hw.scenario.model",
+    "bimu_hw.scenario.published",
 )  # fmt: skip
 
 NEVER_LONGER = 500

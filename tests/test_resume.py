@@ -18,7 +18,10 @@ from test_accelerator import N_SAMPLE, Watcher, assemble
 
 import bimu_hw
 from bimu_hw import checkpoint
+from bimu_hw.accelerator.architecture import Architecture
 from bimu_hw.accelerator.arrivals import Arrivals
+from bimu_hw.accelerator.oracle import LabelTimes
+from bimu_hw.accelerator.spec import Sleep
 from bimu_hw.checkpoint import CHECKPOINT_VERSION, Checkpoints, read_checkpoint, source_digest, write_checkpoint
 from bimu_hw.cli import run_commands
 from bimu_hw.errors import DamagedError, RunError
@@ -63,19 +66,42 @@ class Stopper(Watcher):
             raise _StopError
 
 
+def random_labels(rng: np.random.Generator) -> LabelTimes:
+    """Return an oracle: any latency, distribution, number of annotators and deadline."""
+    return LabelTimes(
+        int(rng.choice([0, 1, 200_000, 3_000_000, 40_000_000])),
+        str(rng.choice(["constant", "exponential", "lognormal"])), 0.7, int(rng.choice([0, 1, 3])),
+        int(rng.choice([0, 0, 2_000_000])), 5,
+    )  # fmt: skip
+
+
+def random_architecture(rng: np.random.Generator) -> Architecture:
+    """Return a chip that shares and pipelines anything."""
+    return Architecture(
+        str(rng.choice(["none", "samples", "queries", "queries"])), int(rng.choice([1, 2, 5])), 1,
+        int(rng.choice([0, 7])), int(rng.choice([1, 2])), int(rng.choice([0, 1, 2])), int(rng.choice([0, 1])),
+        int(rng.choice([-1, 0, 2])),
+    )  # fmt: skip
+
+
 def random_options(rng: np.random.Generator) -> dict:
     """Return a small accelerator: any arrivals, queue, latency, policy of labels and of pulses."""
     arrivals = [
         Arrivals("back_to_back"),
-        Arrivals("poisson", float(rng.uniform(2e5, 4e6)), int(rng.integers(100))),
-        Arrivals("periodic", 1e12 / int(rng.choice([400_000, 1_000_000, 3_000_000]))),
+        Arrivals("poisson", float(rng.uniform(2e5, 1e7)), int(rng.integers(100))),
+        Arrivals("periodic", 1e12 / int(rng.choice([100_000, 400_000, 1_000_000, 3_000_000]))),
     ][rng.integers(3)]
     policies = [("always", {}), ("random", {"rate": 0.6}), ("variation_ratio", {"threshold": 1 / N_SAMPLE})]
     return {
         "arrivals": arrivals,
-        "queue": int(rng.choice([1, 2, 50])),
+        "queue": int(rng.choice([0, 1, 1, 2, 50])),
         # Multiples of periods and stages, so that much is due at one tick.
-        "latency": int(rng.choice([0, 1, 200_000, 3_000_000, 40_000_000])),
+        "labels": random_labels(rng),
+        "architecture": random_architecture(rng),
+        "back_pressure": rng.random() < 0.3,
+        "priority": str(rng.choice(["update_first", "inference_first", "fifo"])),
+        "refresh": int(rng.choice([0, 0, 5_000_000])),
+        "sleep": Sleep(int(rng.choice([0, 300_000])), int(rng.choice([0, 70_000]))) if rng.integers(2) else None,
         "policy": policies[rng.integers(3)],
         "gating": bool(rng.integers(2)),
         "policy_of_device": str(rng.choice(["deterministic", "stochastic", "residue"])),
@@ -97,13 +123,14 @@ def account(accelerator, watcher) -> dict:
         "rows": rows, "late": watcher.late, "spent": {k: [plain(t) for t in v] for k, v in watcher.spent.items()},
         "counts": a.ledger.counts.tolist(), "joules": a.ledger.array_joules.tolist(),
         "usage": {name: vars(usage) for name, usage in a.usage.items()},
-        "numbers": (a.seen, a.requested, a.dropped, a.learned, a.event_count, a.duration_ticks),
+        "numbers": (a.seen, a.requested, a.dropped, a.stale, a.learned, a.event_count, a.duration_ticks, a.wakes),
+        "times": (a.asleep_ticks, a.in_system_ticks, a.sojourn_ticks, a.oracle.busy_ticks, a.oracle.labels),
         "lam": [s.lam.tolist() for s in a.chip.layers], "residue": [s.residue.tolist() for s in a.chip.layers],
         "pulses": [s.state.pulse_count.tolist() for s in a.chip.layers],
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(24))
 def test_an_accelerator_stopped_between_jobs_goes_on_in_the_same_order(seed, tmp_path):
     rng = np.random.default_rng([17, seed])
     options = random_options(rng)
@@ -133,13 +160,22 @@ def test_an_accelerator_stopped_between_jobs_goes_on_in_the_same_order(seed, tmp
 
 def test_the_random_accelerators_drop_wait_and_meet_at_one_tick():
     """Without queues that overflow and labels on their way the test above would see little."""
-    seen = {"dropped": 0, "late": 0, "back_to_back": 0, "poisson": 0, "periodic": 0}
-    for seed in range(16):
+    seen = dict.fromkeys(
+        ("dropped", "late", "stale", "refreshed", "woken", "queries", "samples", "none", "back_to_back", "poisson",
+         "periodic"), 0,
+    )  # fmt: skip
+    for seed in range(24):
         options = random_options(np.random.default_rng([17, seed]))
         accelerator, watcher = assemble(60, **options)
         accelerator.run()
         seen["dropped"] += accelerator.dropped > 5
-        seen["late"] += options["latency"] > 0 and len(watcher.late) > 5
+        seen["late"] += options["labels"].latency > 0 and len(watcher.late) > 5
+        seen["stale"] += accelerator.stale > 2
+        seen["refreshed"] += options["refresh"] > 0
+        seen["woken"] += accelerator.wakes > 2
+        seen["queries"] += options["architecture"].pipeline == "queries"
+        seen["samples"] += options["architecture"].pipeline == "samples"
+        seen["none"] += options["architecture"].pipeline == "none"
         seen[options["arrivals"].kind] += 1
     assert min(seen.values()) >= 2
 

@@ -1,142 +1,67 @@
-"""The accelerator in SimPy: the controller is a process, arrivals and labels are what it waits for.
+"""The accelerator in SimPy: arrivals, labels, refreshes and the ends of jobs are its events.
 
-The controller serves one job at a time, updates before queries. A query's inference is computed at the moment its
-service starts, an update at the moment its own starts, so every computation sees the lam of that moment; the stages
-that follow only take time. The one call that changes lam is in `Accelerator._update`.
+A *turn* is what the controller does at a tick at which something has happened: it takes note of the jobs that are done,
+and begins those for which there is room. It comes after everything else that is due at its tick. A job is computed in
+the turn in which it begins, on the lam of that moment; a query's answer and an update's end follow when its stages are
+through. So an update takes effect at once, when it begins, and whoever is in flight keeps what it has computed. The one
+call that changes lam is in `bimu_hw.accelerator.jobs`.
 
-When the label is there at once, the update follows in the same service and uses the samples that the cells still
-hold; a later label means a new forward pass, on the lam of that moment with that query's noise. A label that came
-with its input means one forward pass, that of learning, which also predicts.
+With one job at a time a label that is there at once is learned in the same service, from the samples that the cells
+still hold. A later label, or any label where several queries are in flight and others may have passed through the
+cells, means a new forward pass, on the lam of its moment with that query's noise. A label that came with its input
+means one forward pass, that of learning, which also predicts.
 
-A SimPy process cannot be saved, but between two jobs of the controller nothing is under way except waiting, for the
-next arrival and for labels. `Accelerator.state` writes down what is awaited and when it is due, and `restore` waits for
-it anew. What is due at one tick happens in the order in which the waiting began, so that order is kept too.
+What is awaited, and the jobs in flight, can be written down between two turns (`Accelerator.state`) and be waited for
+anew (`restore`). What is due at one tick happens in the order in which the waiting began, so that order is kept too.
+With one job at a time this is done while none is in service: the cells' samples are not part of a state.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import simpy
 
 from bimu_hw.accelerator.arrivals import Arrivals
 from bimu_hw.accelerator.clock import to_seconds
-from bimu_hw.accelerator.plan import RESOURCES, Block, WorkPlan
+from bimu_hw.accelerator.jobs import Jobs
+from bimu_hw.accelerator.machine import InFlight, Machine, OneAtATime
+from bimu_hw.accelerator.oracle import Oracle
+from bimu_hw.accelerator.plan import Piece, WorkPlan
 from bimu_hw.accelerator.query import QueryRow, from_columns, to_columns
+from bimu_hw.accelerator.spec import AcceleratorSpec, ExampleSource, Observer, Pause, Usage
 from bimu_hw.crossbar.chip import Chip, Encoded, LearningRule
-from bimu_hw.crossbar.readout import Reads
-from bimu_hw.errors import ScheduleError
-from bimu_hw.kernels.network import query_uncertainty
-from bimu_hw.learning.policies import Evidence, Given, LabelPolicy
-from bimu_hw.ledger import Entry, Ledger, Tally
-from bimu_hw.operations import CHIP, layer_counts, operation_index, phase_index
+from bimu_hw.learning.policies import Given, LabelPolicy
+from bimu_hw.ledger import Ledger, Tally
 from bimu_hw.random import Purpose, stream_key
 
-_TICKS_PER_NANOSECOND = 1000
+__all__ = ["Accelerator", "AcceleratorSpec", "Arrivals", "Pause"]
+
 #: Order among events of one tick: what SimPy calls normal is 1.
 _LAST = 2
-_TICKS_PER_MICROSECOND = 10**6
-_MOST = 2**63 - 1
-_INFERENCE, _LABEL, _BACKWARD, _PROGRAMMING, _IDLE = map(
-    phase_index, ("inference", "label", "backward", "programming", "idle")
-)
-
-
-class ExampleSource(Protocol):
-    """Where examples come from."""
-
-    n_examples: int
-
-    def example(self, index: int) -> tuple[Encoded, int, int, int]:
-        """Return the encoded example, its true label, what the oracle answers when asked, and its task."""
-
-
-class Observer(Protocol):
-    """Who watches a run. Watching changes nothing."""
-
-    def between_jobs(self) -> None:
-        """Be told that the controller is between two jobs, where `Accelerator.state` can be taken."""
-
-    def before_query(self, index: int, tick: int) -> None:
-        """Be told that a query is about to be served."""
-
-    def answered(self, row: QueryRow) -> None:
-        """Be handed a query when its prediction is ready, in order of service; it has spent what inference and
-        label take.
-        """
-
-    def learned(self, row: QueryRow) -> None:
-        """Be handed a query when it was learned; it has spent what the update takes, and no more."""
-
 
 #: Numbers of an `Accelerator` that go into its state as they are.
 _COUNTERS = (
-    "seen", "requested", "dropped", "learned", "event_count", "_next_index", "_task", "_waits", "_ended",
+    "seen", "requested", "dropped", "stale", "asleep_ticks", "wakes", "in_system_ticks", "sojourn_ticks", "_in_system",
+    "_counted", "_next_index", "_task", "_waits", "_ended", "_blocked", "_refreshing", "_idle_since", "_waking",
 )  # fmt: skip
 
 
 @dataclass
-class Usage:
-    """How much a resource was used.
+class _Job:
+    """A job in service: what it is, when it began, whom it is for, and what is left of it."""
 
-    Attributes
-    ----------
-    events : int
-        Stages it did.
-    busy_ticks : int
-    """
-
-    events: int = 0
-    busy_ticks: int = 0
-
-
-@dataclass(frozen=True)
-class Pause:
-    """A time between two tasks in which the devices age and the accelerator is off: no tick passes, nothing is charged.
-
-    Attributes
-    ----------
-    after_task : int or None
-        Number of a task, the first being 1; None: after each.
-    duration, temperature : float
-        In seconds and kelvin.
-    """
-
-    after_task: int | None
-    duration: float
-    temperature: float
-
-
-@dataclass(frozen=True)
-class AcceleratorSpec:
-    """Time around the chip.
-
-    Attributes
-    ----------
-    arrivals : Arrivals
-    queue : int
-        Places in the input queue, without the query in service.
-    label_latency : int
-        Ticks from the request of a label to its arrival.
-    power_gating : bool
-        Whether sampling elements are biased only while the array they belong to is looked at.
-    gradient : {"relaxed", "hard"}
-    pauses : tuple of Pause
-    tasks : int
-        Tasks of the stream: after the last one there may be a pause too.
-    """
-
-    arrivals: Arrivals
-    queue: int
-    label_latency: int
-    power_gating: bool
-    gradient: str
-    pauses: tuple[Pause, ...] = ()
-    tasks: int = 1
+    kind: str
+    begun: int
+    row: QueryRow | None = None
+    encoded: Encoded | None = None
+    rest: Sequence[Piece] = ()
+    spent: Tally | None = None
 
 
 class Accelerator:
@@ -153,104 +78,84 @@ class Accelerator:
     noise_seed : int
         For policies that ask at random.
     observer : Observer
+    machine : Machine, optional
+        Who lets stages pass; by default what the plan's architecture says.
 
     Attributes
     ----------
-    ledger : Ledger
-    usage : dict of str to Usage
-        By resource.
-    seen, requested, dropped, learned : int
-        Queries served, labels requested, inputs dropped, updates done.
+    jobs : Jobs
+    oracle : Oracle
+    seen, requested, dropped, stale : int
+        Queries served, labels requested, inputs dropped, labels that were of no use any more.
+    asleep_ticks, wakes : int
+        Time in which the chip was switched off, and how often it was woken.
+    in_system_ticks, sojourn_ticks : int
+        The number of queries waiting or in service summed over the ticks, and the times from arrival to answer summed
+        over the queries. Little's law says that they are equal.
     """
 
     def __init__(
         self, chip: Chip, plan: WorkPlan, source: ExampleSource, policy: LabelPolicy, rule: LearningRule,
-        spec: AcceleratorSpec, noise_seed: int, observer: Observer,
+        spec: AcceleratorSpec, noise_seed: int, observer: Observer, machine: Machine | None = None,
     ) -> None:  # fmt: skip
         self.chip, self.plan, self.source, self.policy, self.rule = chip, plan, source, policy, rule
         self.spec, self.observer = spec, observer
-        self.ledger = Ledger.empty(len(chip.layers))
-        self.usage = {name: Usage() for name in RESOURCES}
-        self.seen = self.requested = self.dropped = self.learned = 0
-        self.event_count = 0
+        self.jobs = Jobs(chip, plan, rule, spec)
+        self.oracle = Oracle(spec.labels)
+        self._shared = plan.architecture.pipeline == "queries"
+        #: Slots: one for each query in flight, one for an update, one for a refresh.
+        self._query_slots = plan.architecture.in_flight if self._shared else 1
+        self.machine = machine or self._new_machine()
+        self.seen = self.requested = self.dropped = self.stale = self.asleep_ticks = self.wakes = 0
+        self.in_system_ticks = self.sojourn_ticks = self._in_system = self._counted = 0
         self._env = simpy.Environment()
+        self._end = self._env.event()
+        self._turn_at = -1
         self._queue: deque[tuple[int, int]] = deque()
         self._labelled: deque[tuple[QueryRow, Encoded]] = deque()
-        # What is awaited, each with its place in the order of waiting and the tick it is due. All labels take equally
-        # long, so the first one asked for is the first to come.
-        self._awaited: deque[tuple[int, int, QueryRow, Encoded]] = deque()
+        self._service: dict[int, _Job] = {}
+        # What is awaited: the tick it is due and its place in the order of waiting.
+        self._awaited: list[tuple[int, int, QueryRow, Encoded, bool]] = []
         self._arrival: tuple[int, int] | None = None
+        self._refresh: tuple[int, int] | None = None
+        self._blocked: list[int] | None = None
         self._waits = 0
-        self._begun = self._ended = False
-        self._next_index = 0
-        self._task = 0
-        self._wake: simpy.Event | None = None
-        self._biased_ticks = [0] * len(chip.layers)
+        self._begun = self._ended = self._refreshing = False
+        self._next_index = self._task = self._idle_since = 0
+        self._waking = -1
         self._noise_seed = noise_seed
-        self._bias = {block: self._bias_of(block) for block in (plan.inference_block, plan.update_block)}
-        self._request = self._single("radio", "request")
-        self._kept = {access: self._single("buffer", access, plan.kept_bits()) for access in ("read", "write")}
+        self._back_to_back = spec.arrivals.kind == "back_to_back"
 
-    def run(self) -> None:
-        """Run until every input is served or dropped and every label that was requested has been learned from."""
-        if not self._begun and self.spec.arrivals.kind != "back_to_back":
-            self._await_arrival(0, self.spec.arrivals.gap(0))
-        self._begun = True
-        if not self._ended:
-            self._env.run(until=self._env.process(self._control()))
-            self._finish()
-            for number in range(self._task + 1, self.spec.tasks + 1):
-                self._age(number, self.source.n_examples)
-            self._ended = True
+    def _new_machine(self) -> Machine:
+        if not self._shared:
+            return OneAtATime()
+        plan, n_layers = self.plan, len(self.chip.layers)
+        longest = max(
+            len(plan.inference_piece.stages), len(plan.update_stages) + n_layers, len(plan.refresh[1].stages)
+        )
+        return InFlight(
+            plan.architecture.capacities(n_layers), self._query_slots + 2, self.chip.n_sample, longest
+        )  # fmt: skip
 
-    def state(self) -> dict[str, Any]:
-        """Return all that decides how the run goes on: the chip's and the rule's state, the account, what is awaited.
+    @property
+    def ledger(self) -> Ledger:
+        """The account."""
+        return self.jobs.ledger
 
-        To be called from `Observer.between_jobs` or after `run`. Values are numbers, texts, arrays (not copied), and
-        lists and dicts of these.
-        """
-        return {
-            **{name: getattr(self, name) for name in _COUNTERS},
-            "tick": self.duration_ticks,
-            "arrival": self._arrival,
-            "queue": [list(entry) for entry in self._queue],
-            "labelled": to_columns([row for row, _ in self._labelled]),
-            "awaited": to_columns([row for _, _, row, _ in self._awaited]),
-            "awaited_when": [[place, due] for place, due, _, _ in self._awaited],
-            "usage": {name: [usage.events, usage.busy_ticks] for name, usage in self.usage.items()},
-            "counts": self.ledger.counts,
-            "array_joules": self.ledger.array_joules,
-            "biased_ticks": self._biased_ticks,
-            "rule": self.rule.state(),
-            "chip": self.chip.state(),
-        }
+    @property
+    def usage(self) -> dict[str, Usage]:
+        """Use of every resource."""
+        return self.jobs.usage
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over the state of another accelerator of the same scenario; `run` then goes on where that one was."""
-        tick = state["tick"]
-        self._env = simpy.Environment(initial_time=tick)
-        self._begun = True
-        self._queue = deque((index, arrival) for index, arrival in state["queue"])
-        self._labelled = deque((row, self.source.example(row.example)[0]) for row in from_columns(state["labelled"]))
-        waits: list[tuple[int, int, QueryRow | None]] = [
-            (place, due, row)
-            for (place, due), row in zip(state["awaited_when"], from_columns(state["awaited"]), strict=True)
-        ]
-        if state["arrival"] is not None:
-            waits.append((*state["arrival"], None))
-        for _, due, row in sorted(waits, key=lambda wait: wait[0]):
-            if row is None:
-                self._await_arrival(state["_next_index"], due - tick)
-            else:
-                self._await_label(row, self.source.example(row.example)[0], due - tick)
-        for name in _COUNTERS:
-            setattr(self, name, state[name])
-        self.usage = {name: Usage(*state["usage"][name]) for name in RESOURCES}
-        self.ledger.counts[...] = state["counts"]
-        self.ledger.array_joules[...] = state["array_joules"]
-        self._biased_ticks = list(state["biased_ticks"])
-        self.rule.restore(state["rule"])
-        self.chip.restore(state["chip"])
+    @property
+    def learned(self) -> int:
+        """Updates done."""
+        return self.jobs.learned
+
+    @property
+    def event_count(self) -> int:
+        """Events of the simulated clock: arrivals, labels that came, and stages."""
+        return self.jobs.event_count
 
     @property
     def ended(self) -> bool:
@@ -262,6 +167,74 @@ class Accelerator:
         """Simulated duration so far."""
         return int(self._env.now)
 
+    def run(self) -> None:
+        """Run until every input is served or dropped and every label that was requested has been learned from."""
+        if not self._begun:
+            if not self._back_to_back:
+                self._await_arrival(0, self.spec.arrivals.gap(0))
+            if self.spec.refresh:
+                self._await_refresh(self.spec.refresh)
+        self._begun = True
+        if not self._ended:
+            self._turn_in(0)
+            self._env.run(until=self._end)
+            self.jobs.finish(self.duration_ticks, self.asleep_ticks, self.wakes)
+            for number in range(self._task + 1, self.spec.tasks + 1):
+                self._age(number, self.source.n_examples)
+            self._ended = True
+
+    def state(self) -> dict[str, Any]:
+        """Return all that decides how the run goes on: the chip's and the rule's state, the account, what is awaited.
+
+        To be called from `Observer.between_jobs` or after `run`. Values are numbers, texts, arrays (not copied), and
+        lists and dicts of these.
+        """
+        service = [(slot, job) for slot, job in self._service.items() if job.row is not None]
+        return {
+            **{name: getattr(self, name) for name in _COUNTERS},
+            "tick": self.duration_ticks, "arrival": self._arrival, "refresh": self._refresh,
+            "queue": [list(entry) for entry in self._queue],
+            "labelled": to_columns([row for row, _ in self._labelled]),
+            "awaited": to_columns([row for _, _, row, _, _ in self._awaited]),
+            "awaited_when": [[due, place, stale] for due, place, _, _, stale in self._awaited],
+            "service": to_columns([job.row for _, job in service if job.row is not None]),
+            "service_what": [[slot, job.kind, job.begun] for slot, job in service],
+            "service_other": [[slot, job.kind, job.begun] for slot, job in self._service.items() if job.row is None],
+            "oracle": self.oracle.state(), "machine": self.machine.state(), "jobs": self.jobs.state(),
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over the state of another accelerator of the same scenario; `run` then goes on where that one was."""
+        tick = state["tick"]
+        self._env = simpy.Environment(initial_time=tick)
+        self._end = self._env.event()
+        self._begun = True
+        self._queue = deque((index, arrival) for index, arrival in state["queue"])
+        self._labelled = deque((row, self._encoded(row)) for row in from_columns(state["labelled"]))
+        self._service = {
+            slot: _Job(kind, begun, row, self._encoded(row))
+            for (slot, kind, begun), row in zip(state["service_what"], from_columns(state["service"]), strict=True)
+        } | {slot: _Job(kind, begun) for slot, kind, begun in state["service_other"]}
+        waits: list[tuple[int, int, Callable[[int], None]]] = []
+        for (due, place, stale), row in zip(state["awaited_when"], from_columns(state["awaited"]), strict=True):
+            waits.append((place, due, partial(self._await_label, row, self._encoded(row), stale)))
+        if state["arrival"] is not None:
+            waits.append((*state["arrival"], partial(self._await_arrival, state["_next_index"])))
+        if state["refresh"] is not None:
+            waits.append((*state["refresh"], self._await_refresh))
+        for _, due, wait in sorted(waits, key=lambda wait: wait[0]):
+            wait(due - tick)
+        for name in _COUNTERS:
+            setattr(self, name, state[name])
+        self.oracle.restore(state["oracle"])
+        self.machine.restore(state["machine"])
+        self.jobs.restore(state["jobs"])
+
+    def _encoded(self, row: QueryRow) -> Encoded:
+        return self.source.example(row.example)[0]
+
+    # What is waited for
+
     def _wait(self, ticks: int, then: Callable[[simpy.Event], None]) -> tuple[int, int]:
         """Let something happen after some ticks; return its place in the order of waiting and the tick it is due."""
         self._env.timeout(ticks).callbacks.append(then)
@@ -272,88 +245,240 @@ class Accelerator:
         self._arrival = self._wait(ticks, partial(self._arrive, index))
 
     def _arrive(self, index: int, event: simpy.Event) -> None:
-        """Bring an input, or drop it if it finds the queue full, and wait for the next one."""
-        self.event_count += 1
+        """Bring an input. If it finds the queue full it is dropped, or waits and the source with it."""
+        self.jobs.event_count += 1
         self._next_index = index + 1
-        if len(self._queue) >= self.spec.queue:
+        self._arrival = None
+        if self.spec.queue and len(self._queue) >= self.spec.queue:
+            if self.spec.back_pressure:
+                self._blocked = [index, self.duration_ticks]
+                self._count(1)
+                return
             self.dropped += 1
         else:
             self._queue.append((index, self.duration_ticks))
+            self._count(1)
+        self._await_next()
         self._ring()
-        self._arrival = None
+
+    def _await_next(self) -> None:
         if self._next_index < self.source.n_examples:
             self._await_arrival(self._next_index, self.spec.arrivals.gap(self._next_index))
 
-    def _await_label(self, row: QueryRow, encoded: Encoded, ticks: int) -> None:
-        self._awaited.append((*self._wait(ticks, self._bring_label), row, encoded))
+    def _await_label(self, row: QueryRow, encoded: Encoded, stale: bool, ticks: int) -> None:
+        place, due = self._wait(ticks, self._bring_label)
+        heapq.heappush(self._awaited, (due, place, row, encoded, stale))
 
     def _bring_label(self, event: simpy.Event) -> None:
-        """Bring the label that was asked for first."""
-        self.event_count += 1
-        _, due, row, encoded = self._awaited.popleft()
+        """Bring the label that is due, or learn that it will not come in time."""
+        self.jobs.event_count += 1
+        due, _, row, encoded, stale = heapq.heappop(self._awaited)
+        if stale:
+            self.stale += 1
+            if not self._awaited:
+                self._ring()
+            return
         row.label_tick = due
         self._labelled.append((row, encoded))
         self._ring()
 
+    def _await_refresh(self, ticks: int) -> None:
+        self._refresh = self._wait(ticks, self._bring_refresh)
+
+    def _bring_refresh(self, event: simpy.Event) -> None:
+        self.jobs.event_count += 1
+        self._refreshing = True
+        self._await_refresh(self.spec.refresh)
+        self._ring()
+
+    # Turns
+
     def _ring(self) -> None:
-        if self._wake is not None and not self._wake.triggered:
-            self._wake.succeed()
+        """Let there be a turn at this tick, unless nothing could begin."""
+        if self._env.now < self._waking or (self._service and not self._shared):
+            return
+        self._turn_in(0)
 
-    def _control(self) -> Generator[simpy.Event, Any, None]:
-        """Serve updates, then queries, until nothing can come any more."""
-        back_to_back = self.spec.arrivals.kind == "back_to_back"
-        n = self.source.n_examples
-        while True:
+    def _turn_in(self, ticks: int) -> None:
+        """Let the next turn be so many ticks from now; one that was to come later, or at the same tick, is replaced."""
+        tick = self.duration_ticks + ticks
+        if tick == self._turn_at:
+            return
+        self._turn_at = tick
+        event = simpy.Event(self._env)
+        event._ok, event._value = True, None
+        event.callbacks.append(self._turn)
+        self._env.schedule(event, _LAST, ticks)  # type: ignore[arg-type]
+
+    def _turn(self, event: simpy.Event) -> None:
+        now = int(self._env.now)
+        if now != self._turn_at:
+            return
+        self._turn_at = -1
+        done = self.machine.done(now)
+        for slot in done:
+            self._complete(slot, self._service.pop(slot), now)
+        if self._shared or not self._service:
+            if done and not self._service:
+                self._idle_since = now
             self.observer.between_jobs()
-            if self._labelled:
-                row, encoded = self._labelled.popleft()
-                yield from self._learn(row, encoded, held=False)
-            elif self._queue:
-                yield from self._query(*self._queue.popleft())
-            elif back_to_back and self._next_index < n:
-                self._next_index += 1
-                yield from self._query(self._next_index - 1, int(self._env.now))
-            elif self._next_index >= n and not self._awaited:
-                return
-            else:
-                self._wake = self._env.event()
-                yield self._wake
+            if self._awake(now):
+                self._admit(now)
+        due = self.machine.due()
+        if due is not None:
+            self._turn_in(due - now)
+        elif self._over():
+            self._end.succeed()
 
-    def _query(self, index: int, arrival: int) -> Generator[simpy.Event, Any, None]:
-        """Serve one query: inference, the decision to ask, and the update if the label is there at once."""
-        start = int(self._env.now)
+    def _over(self) -> bool:
+        """Whether nothing can come any more."""
+        left = self._service or self._queue or self._labelled or self._awaited or self._blocked
+        return not left and self._next_index >= self.source.n_examples
+
+    def _awake(self, now: int) -> bool:
+        """Return whether the chip can begin a job; if it sleeps and there is one, wake it."""
+        sleep = self.spec.sleep
+        if sleep is None or self._service or not self._waiting():
+            return True
+        if self._waking < 0 and now - self._idle_since > sleep.after:
+            self.asleep_ticks += now - self._idle_since - sleep.after
+            self.wakes += 1
+            self._waking = now + sleep.wake
+        if now < self._waking:
+            self._turn_in(self._waking - now)
+            return False
+        self._waking = -1
+        return True
+
+    def _waiting(self) -> bool:
+        more = self._back_to_back and self._next_index < self.source.n_examples
+        return bool(self._queue or self._labelled or self._refreshing or more)
+
+    def _admit(self, now: int) -> None:
+        """Begin whatever there is room for, in order of priority."""
+        while self._shared or not self._service:
+            if self._refreshing and self._query_slots + 1 not in self._service:
+                self._refreshing = False
+                self._begin(self._query_slots + 1, _Job("refresh", now), (self.jobs.refresh(),), -1)
+                continue
+            slot = next((slot for slot in range(self._query_slots) if slot not in self._service), None)
+            update = bool(self._labelled) and self._query_slots not in self._service
+            query = slot is not None and (bool(self._queue) or self._next_comes_at_once())
+            if update and (not query or self._update_is_first()):
+                self._learn(*self._labelled.popleft(), now, held=False)
+            elif query and slot is not None:
+                self._query(slot, now)
+            else:
+                return
+
+    def _next_comes_at_once(self) -> bool:
+        return self._back_to_back and self._next_index < self.source.n_examples
+
+    def _update_is_first(self) -> bool:
+        """Return whether, of an update and a query that both wait, the update comes first."""
+        priority = self.spec.priority
+        if priority == "fifo" and self._queue:
+            return self._labelled[0][0].label_tick <= self._queue[0][1]
+        return priority != "inference_first"
+
+    def _begin(self, slot: int, job: _Job, pieces: Sequence[Piece], priority: int) -> None:
+        """Let the work of a job begin."""
+        ticks = self.jobs.begin(pieces)
+        self._service[slot] = job
+        self.machine.submit(slot, [piece.segment for piece in pieces], ticks, priority, job.begun)
+
+    def _priority(self, kind: str) -> int:
+        """Return who gets a unit first: the lower number."""
+        if self.spec.priority == "fifo":
+            return 0
+        return int((kind == "update") != (self.spec.priority == "update_first"))
+
+    # Jobs
+
+    def _take(self, now: int) -> tuple[int, int]:
+        """Take the next input and let one that waits outside come in."""
+        if not self._queue:
+            self._next_index += 1
+            self._count(1)
+            return self._next_index - 1, now
+        index, arrival = self._queue.popleft()
+        if self._blocked is not None:
+            self._queue.append((self._blocked[0], self._blocked[1]))
+            self._blocked = None
+            self._await_next()
+        return index, arrival
+
+    def _query(self, slot: int, now: int) -> None:
+        """Begin a query: compute its prediction, and decide whether to ask for its label."""
+        index, arrival = self._take(now)
         encoded, label, answer, task = self.source.example(index)
         while self._task < task:
             self.chip.end_task(self.rule)
             self._task += 1
             self._age(self._task, index)
-        self.observer.before_query(index, start)
-        row = QueryRow(index, task, label, answer, arrival, start)
+        self.observer.before_query(index, now)
+        row = QueryRow(index, task, label, answer, arrival, now)
         self.seen += 1
         if isinstance(self.policy, Given):
-            yield from self._learn_given(row, encoded)
+            row.label_tick = row.arrival_tick
+            forward, *rest = self.jobs.learn(row, encoded, now, held=False)
+            self.jobs.predict(row)
+            # All that is spent is the update's.
+            spent, row.spent = row.spent, Tally()
+            self._begin(slot, _Job("given", now, row, encoded, rest, spent), (forward,), self._priority("update"))
             return
-        self.chip.infer(encoded, index, to_seconds(start))
-        evidence = self._predict(row)
-        self._account_forward(_INFERENCE, row)
+        evidence, piece = self.jobs.infer(row, encoded)
         row.asked = self.policy.asks(
             evidence, examples_seen=self.seen - 1, labels_requested=self.requested, uniform=self._uniform(index)
         )
-        yield from self._work(self.plan.inference_block)
-        row.finish_tick = int(self._env.now)
-        if row.asked:
-            self.requested += 1
-            self.ledger.book(_LABEL, self._request, row.spent)
-            if self.spec.label_latency > 0:
-                self.ledger.book(_LABEL, self._kept["write"], row.spent)
-        self.observer.answered(row)
-        if not row.asked:
+        self._begin(slot, _Job("query", now, row, encoded), (piece,), self._priority("query"))
+
+    def _learn(self, row: QueryRow, encoded: Encoded, now: int, held: bool) -> None:
+        """Begin an update."""
+        row.spent = Tally()
+        if not held and not self.spec.labels.prompt:
+            self.jobs.book_kept(row)
+        pieces = self.jobs.learn(row, encoded, now, held)
+        self._begin(self._query_slots, _Job("update", now, row, encoded), pieces, self._priority("update"))
+
+    def _complete(self, slot: int, job: _Job, now: int) -> None:
+        """Take note that a job, or the part of it that was begun, is done."""
+        self.usage["controller"].busy_ticks += now - job.begun
+        row, encoded = job.row, job.encoded
+        if row is None or encoded is None:
             return
-        if self.spec.label_latency == 0:
-            row.label_tick = row.finish_tick
-            yield from self._learn(row, encoded, held=True)
+        if job.kind == "update":
+            self.observer.learned(row)
+        elif job.kind == "given":
+            self._answer(row, now)
+            self.observer.answered(row)
+            row.spent = job.spent or Tally()
+            self._begin(slot, _Job("update", now, row, encoded), job.rest, self._priority("update"))
         else:
-            self._await_label(row, encoded, self.spec.label_latency)
+            self._answer(row, now)
+            if row.asked:
+                self.requested += 1
+                self.jobs.book_request(row, late=not self.spec.labels.prompt)
+            self.observer.answered(row)
+            if row.asked:
+                self._ask(row, encoded, now)
+
+    def _answer(self, row: QueryRow, now: int) -> None:
+        row.finish_tick = now
+        self._count(-1)
+        self.sojourn_ticks += now - row.arrival_tick
+
+    def _ask(self, row: QueryRow, encoded: Encoded, now: int) -> None:
+        """Ask for the label of a query that was answered."""
+        if not self.spec.labels.prompt:
+            answer = self.oracle.request(row.example, now)
+            self._await_label(row, encoded, answer.stale, answer.tick - now)
+            return
+        row.label_tick = now
+        if self._shared:
+            self._labelled.append((row, encoded))
+        else:
+            self._learn(row, encoded, now, held=True)
 
     def _age(self, number: int, index: int) -> None:
         """Let the chip age after a task, before the query of that index."""
@@ -361,122 +486,12 @@ class Accelerator:
             if pause.after_task in (None, number):
                 self.chip.age(index, to_seconds(self.duration_ticks), pause.duration, pause.temperature)
 
-    def _predict(self, row: QueryRow) -> Evidence:
-        """Note what the last forward pass predicts, and how sure it is."""
-        aleatoric, epistemic, predictive, disagreement, row.prediction = query_uncertainty(self.chip.logits)
-        row.aleatoric, row.epistemic, row.predictive, row.disagreement = aleatoric, epistemic, predictive, disagreement
-        return Evidence(epistemic, aleatoric, predictive, disagreement, self.chip.n_sample)
-
-    def _learn(self, row: QueryRow, encoded: Encoded, held: bool) -> Generator[simpy.Event, Any, None]:
-        """Learn one labelled query."""
-        row.spent = Tally()
-        if not held:
-            self.ledger.book(_LABEL, self._kept["read"], row.spent)
-        yield from self._work(*self._update(row, encoded, held))
-        self.observer.learned(row)
-
-    def _learn_given(self, row: QueryRow, encoded: Encoded) -> Generator[simpy.Event, Any, None]:
-        """Learn a query that came with its label: its prediction is that of the forward pass of learning."""
-        row.label_tick = row.arrival_tick
-        forward, *rest = self._update(row, encoded, held=False)
-        self._predict(row)
-        yield from self._work(forward)
-        row.finish_tick = int(self._env.now)
-        # All that was spent is the update's.
-        spent, row.spent = row.spent, Tally()
-        self.observer.answered(row)
-        yield from self._work(*rest)
-        row.spent = spent
-        self.observer.learned(row)
-
-    def _update(self, row: QueryRow, encoded: Encoded, held: bool) -> tuple[Block, ...]:
-        """Learn from one label, the only place where lam changes, and return the work that takes, forward pass first.
-
-        There is none if the cells still hold the samples of the query.
-        """
-        now = to_seconds(int(self._env.now))
-        result = self.chip.learn(
-            encoded, row.answer, row.example, now, self.rule, self.spec.gradient, held=held
-        )  # fmt: skip
-        forward = self.plan.reforward or not held
-        if forward:
-            self._account_forward(_BACKWARD, row)
-        for phase, entry in self.plan.update:
-            self.ledger.book(phase, entry, row.spent)
-        self._account_bias(_BACKWARD, row, self.plan.update_block)
-        if self.spec.gradient == "hard":
-            self._account_reads(_BACKWARD, row, self.chip.backward_reads())
-        programming, stages = self.plan.programming(result.programming)
-        self.ledger.book(_PROGRAMMING, programming, row.spent)
-        row.updated = result.changed
-        row.pulses = sum(p.pulses_up + p.pulses_down for p in result.programming)
-        self.learned += result.changed
-        blocks = (self.plan.update_block, Block.of(stages))
-        return (self.plan.inference_block, *blocks) if forward else blocks
-
-    def _account_forward(self, phase: int, row: QueryRow) -> None:
-        self.ledger.book(phase, self.plan.inference, row.spent)
-        self._account_reads(phase, row, self.chip.forward_reads())
-        self._account_bias(phase, row, self.plan.inference_block)
-
-    def _account_bias(self, phase: int, row: QueryRow, block: Block) -> None:
-        """Book the bias of sampling elements while their arrays are looked at."""
-        for layer, ticks in block.biased_ticks:
-            self._biased_ticks[layer] += ticks
-        self.ledger.book(phase, self._bias[block], row.spent)
-
-    def _account_reads(self, phase: int, row: QueryRow, reads: Reads) -> None:
-        """Book what a pass through the arrays drove."""
-        self.ledger.book_reads(phase, reads.drives, self.plan.read_joules(reads), row.spent)
-
-    def _single(self, component: str, name: str, count: int = 1) -> Entry:
-        return Entry.single(len(self.chip.layers), component, name, count)
-
-    def _bias_of(self, block: Block) -> Entry:
-        counts = layer_counts(len(self.chip.layers))
-        for layer, ticks in block.biased_ticks:
-            counts[layer, operation_index("sampler", "bias")] = ticks // _TICKS_PER_NANOSECOND
-        return Entry.of(counts)
-
     def _uniform(self, index: int) -> float:
         key = int(stream_key(self._noise_seed, Purpose.LABEL_POLICY, index))
         return ((key >> 11) + 0.5) * 2.0**-53
 
-    def _work(self, *blocks: Block) -> Generator[simpy.Event, Any, None]:
-        """Let blocks of stages pass one after the other.
-
-        One controller serves one job, so nothing can come between the stages of a job or change them: they pass as one
-        event, at whose tick whatever else is due comes first.
-        """
-        total = 0
-        for block in blocks:
-            total += block.ticks
-            self.event_count += block.n_stages
-            for resource, events, ticks in block.use:
-                usage = self.usage[resource]
-                usage.events += events
-                usage.busy_ticks += ticks
-            usage = self.usage["controller"]
-            usage.events += 1
-            usage.busy_ticks += block.ticks
-        done = self._env.event()
-        done._ok, done._value = True, None
-        self._env.schedule(done, _LAST, total)  # type: ignore[arg-type]
-        yield done
-
-    def _finish(self) -> None:
-        """Charge what was powered all along, and sampling elements for the time their arrays rested."""
-        ticks = self.duration_ticks
-        rest = ("leakage", "sampler") if self.spec.power_gating else ("sampler", "idle_bias")
-        totals = [(CHIP, ("leakage", "periphery"), ticks)]
-        for k, (synapses, biased) in enumerate(zip(self.chip.layers, self._biased_ticks, strict=True)):
-            cells = synapses.lam.size
-            totals += [(k, ("leakage", "storage"), cells * ticks), (k, rest, cells * ticks - biased)]
-        for layer, operation, total in totals:
-            count = total // _TICKS_PER_MICROSECOND
-            if count > _MOST:
-                raise ScheduleError(
-                    f"accelerator: {to_seconds(ticks):g} s of simulated time are too long for "
-                    f"{self.chip.layers[layer].lam.size} cells; raise accelerator.rate."
-                )
-            self.ledger.counts[_IDLE, layer, operation_index(*operation)] += count
+    def _count(self, change: int) -> None:
+        """Take note of a query that came or was answered."""
+        now = self.duration_ticks
+        self.in_system_ticks += self._in_system * (now - self._counted)
+        self._in_system, self._counted = self._in_system + change, now

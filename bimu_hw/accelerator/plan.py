@@ -12,19 +12,21 @@ own (`bimu_hw.learning.rules`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from bimu_hw.accelerator.architecture import PLAIN, Architecture
 from bimu_hw.accelerator.clock import to_ticks
+from bimu_hw.accelerator.machine import Segment, span
+from bimu_hw.accelerator.stage import RESOURCES, Block, Stage
 from bimu_hw.cards import Card
 from bimu_hw.crossbar.chip import Chip
 from bimu_hw.crossbar.readout import Reads
-from bimu_hw.crossbar.synapses import Programming
+from bimu_hw.crossbar.synapses import Programming, SynapseArray
 from bimu_hw.ledger import AreaBlock, Entry
-from bimu_hw.operations import CHIP, layer_counts, new_counts, operation_index, phase_index
+from bimu_hw.operations import layer_counts, new_counts, operation_index, phase_index
 
 #: Bits of a normalised sum that is kept for the backward pass.
 KEPT_BITS = 16
@@ -33,62 +35,28 @@ FLOAT_BITS = 32
 #: Lines that are counted for the price of one addition: a full adder each, as many as an adder has.
 COUNTED_BITS = 16
 
-RESOURCES = ("controller", "arrays", "digital", "write_drivers")
+#: Bits of a column sum that no converter has rounded, on its way to the digital unit: as many as are kept.
+EXACT_BITS = KEPT_BITS
 
 Counts = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One operation of one resource.
+class Piece(NamedTuple):
+    """Work of a job that is done without a break.
 
     Attributes
     ----------
-    resource : str
-    ticks : int
-    biased : int
-        Sampling elements that are biased meanwhile: those of the layer whose array is looked at.
-    layer : int
+    blocks : tuple of Block
+        What it comes to.
+    segment : Segment
+        Its stages, as units that they occupy.
+    stages : sequence of Stage
+        Of one chain.
     """
 
-    resource: str
-    ticks: int
-    biased: int = 0
-    layer: int = CHIP
-
-
-class Block(NamedTuple):
-    """Stages that follow each other, and what they come to.
-
-    Attributes
-    ----------
-    ticks : int
-    n_stages : int
-    use : tuple of (str, int, int)
-        Events and ticks of each resource.
-    biased_ticks : tuple of (int, int)
-        Layers, and ticks times the sampling elements that are biased meanwhile.
-    """
-
-    ticks: int
-    n_stages: int
-    use: tuple[tuple[str, int, int], ...]
-    biased_ticks: tuple[tuple[int, int], ...]
-
-    @classmethod
-    def of(cls, stages: Sequence[Stage]) -> Block:
-        """Add up stages."""
-        use: dict[str, tuple[int, int]] = {}
-        biased: dict[int, int] = {}
-        for stage in stages:
-            events, ticks = use.get(stage.resource, (0, 0))
-            use[stage.resource] = events + 1, ticks + stage.ticks
-            if stage.biased:
-                biased[stage.layer] = biased.get(stage.layer, 0) + stage.biased * stage.ticks
-        return cls(
-            sum(stage.ticks for stage in stages), len(stages), tuple((name, *sums) for name, sums in use.items()),
-            tuple(biased.items()),
-        )  # fmt: skip
+    blocks: tuple[Block, ...]
+    segment: Segment
+    stages: Sequence[Stage]
 
 
 class WorkPlan:
@@ -114,15 +82,17 @@ class WorkPlan:
         Whether an update reads the stored lam of every cell.
     rule_writes_memory : bool
         Whether the rule writes the bits that it keeps at every update (the moments of Adam).
+    architecture : Architecture
     """
 
     def __init__(
         self, chip: Chip, components: Card, storage: Card, sampler: Card, *, input_slots: tuple[int, ...],
         input_bits: int,
         columns_per_adc: int, rule_operations: tuple[int, int], relaxed: bool, rule_memory_bits: int = 0,
-        rule_reads_lam: bool = True, rule_writes_memory: bool = False,
+        rule_reads_lam: bool = True, rule_writes_memory: bool = False, architecture: Architecture = PLAIN,
     ) -> None:  # fmt: skip
         self._chip = chip
+        self.architecture = architecture
         self._input_slots = input_slots
         self._input_bits = input_bits
         self._columns_per_adc = columns_per_adc
@@ -142,15 +112,26 @@ class WorkPlan:
         self._read_lam = to_ticks(storage.costs["read_time"].value, f"{storage.name}, read_time")
         self._width_up = to_ticks(storage.costs["pulse_width_up"].value, f"{storage.name}, pulse_width_up")
         self._width_down = to_ticks(storage.costs["pulse_width_down"].value, f"{storage.name}, pulse_width_down")
+        self._link = to_ticks(cost["link_time"], f"{name}, link_time")
+        self._link_bits = int(cost["link_bits"])
         #: V**2 t of one look, in volt-squared seconds: times a conductance, joules.
         self.volt2_second = sampler.costs["read_voltage"].value ** 2 * sampler.costs["read_time"].value
-        counts, self.inference_stages = self._plan_inference()
+        counts, sample_stages = self._plan_inference()
+        self.inference_stages = sample_stages * chip.n_sample
         #: What one query's inference takes apart from its data.
         self.inference = Entry.of(counts)
         updates, self.update_stages = self._plan_update()
         #: The same of one update, by index of the phase, without its forward pass and its pulses.
         self.update = tuple((phase, Entry.of(part)) for phase, part in enumerate(updates) if part.any())
+        n_layers = len(chip.layers)
+        segment = architecture.segment(sample_stages, chip.n_sample, n_layers)
         self.inference_block, self.update_block = Block.of(self.inference_stages), Block.of(self.update_stages)
+        if architecture.pipeline != "none":
+            ticks, _ = span([segment], architecture.capacities(n_layers))
+            self.inference_block = self.inference_block._replace(ticks=ticks)
+        self.inference_piece = Piece((self.inference_block,), segment, sample_stages)
+        self._update_segment = architecture.segment(self.update_stages, 1, n_layers)
+        self.refresh = self._plan_refresh()
         self.reforward = relaxed
         self.area = self._plan_area({"component": components, "storage": storage, "sampler": sampler})
         #: Multiply-accumulates of one query: every weight of every sample, once.
@@ -158,21 +139,82 @@ class WorkPlan:
 
     @property
     def inference_ticks(self) -> int:
-        """Duration of one query's inference."""
-        return sum(stage.ticks for stage in self.inference_stages)
+        """Duration of one query's inference, where nothing else goes on."""
+        return self.inference_block.ticks
+
+    def least_ticks(self, passes: float, updates: float) -> float:
+        """Return the least ticks that the chip needs per query in the long run: its forward passes and updates."""
+        architecture, n_layers = self.architecture, len(self._chip.layers)
+        forward, update = self.inference_piece.segment, self._update_segment
+        if architecture.pipeline != "queries":
+            return passes * self.inference_block.ticks + updates * self.update_block.ticks
+        capacities = np.array(architecture.capacities(n_layers))
+        busy = np.bincount(forward.units, forward.ticks, len(capacities)) * forward.chains * passes
+        busy += np.bincount(update.units, update.ticks, len(capacities)) * updates
+        return float(max((busy / capacities).max(), self.inference_block.ticks / architecture.in_flight))
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """What stages occupy."""
+        return (*RESOURCES, "interconnect") if self.architecture.tile_groups else RESOURCES
+
+    def capacity(self, resource: str) -> int:
+        """Return how many units of a resource can work side by side."""
+        architecture = self.architecture
+        if architecture.pipeline == "none":
+            return 1
+        if resource == "controller":
+            # Queries, an update and a refresh.
+            return architecture.in_flight + 2 if architecture.pipeline == "queries" else 1
+        units = {"digital": architecture.digital_units, "interconnect": architecture.tile_groups}
+        return units.get(resource, len(self._chip.layers))
 
     def look_ticks(self, holds: str) -> int:
         """Return the shortest time between two draws of one cell's weight: a look, or a sample of the whole network."""
-        stages = self.inference_stages[: 2 * len(self._chip.layers)]
+        stages = self.inference_piece.stages
         if holds == "read":
-            first = self._chip.layers[0].shape[1]
-            columns = min(first, self._chip.arrays.tile_bitlines, self._columns_per_adc)
-            return self._fresh + self._look((1,), columns)
+            shape = self._chip.layers[0].shape
+            columns = min(shape[1], self._chip.arrays.tile_bitlines, self._columns_per_adc)
+            return self._fresh_ticks(shape) + self._look((1,), columns, shape)[0]
+        if self.architecture.pipeline != "none":
+            return min(stage.ticks for stage in stages if stage.resource == "arrays")
         return sum(stage.ticks for stage in stages)
 
-    def _look(self, slots: tuple[int, ...], columns: int) -> int:
-        """Return the duration of one look per plane, `columns` columns sharing a converter."""
-        return sum(self._drive + n * self._integrate + columns * self._convert for n in slots)
+    def samplers(self, layer: int) -> int:
+        """Return how many sampling elements a layer has."""
+        shape, per_tile = self._chip.layers[layer].shape, self.architecture.samplers_per_tile
+        return self._tiles(shape) * min(per_tile, self._tile_cells(shape)) if per_tile else shape[0] * shape[1]
+
+    def _tiles(self, shape: tuple[int, int]) -> int:
+        along, across = self._chip.arrays.tiles(shape)
+        return along * across
+
+    def _tile_cells(self, shape: tuple[int, int]) -> int:
+        arrays = self._chip.arrays
+        return min(shape[0], arrays.tile_wordlines) * min(shape[1], arrays.tile_bitlines)
+
+    def _fresh_ticks(self, shape: tuple[int, int]) -> int:
+        """Return how long the weights of a layer take to be drawn anew: in turn, where cells share an element."""
+        per_tile = self.architecture.samplers_per_tile
+        return self._fresh * (-(-self._tile_cells(shape) // per_tile) if per_tile else 1)
+
+    def _look(
+        self, slots: tuple[int, ...], columns: int, shape: tuple[int, int], fresh: int = 0
+    ) -> tuple[int, tuple[tuple[int, int], ...]]:
+        """Return the duration of one look per plane, `columns` columns sharing a converter, and when it converts."""
+        convert = columns * min(self.architecture.tiles_per_adc, self._tiles(shape)) * self._convert
+        tick, converting = fresh, []
+        for n in slots:
+            tick += self._drive + n * self._integrate
+            converting.append((tick, convert))
+            tick += convert
+        return tick - fresh, tuple(converting)
+
+    def _move(self, counts: Counts, stages: list[Stage], layer: int, bits: int, times: int = 1) -> None:
+        """Move bits between a layer's tile group and a digital unit, if there is a bus."""
+        if self.architecture.tile_groups and bits:
+            _add(counts, "link", "bit", bits * times)
+            stages += [Stage("interconnect", -(-bits // self._link_bits) * self._link, layer=layer)] * times
 
     def _digital_ticks(self, operations: int) -> int:
         return -(-operations // self._lanes) * self._digital
@@ -185,13 +227,14 @@ class WorkPlan:
         for synapses in chip.layers:
             row_tiles, _ = chip.arrays.tiles(synapses.shape)
             n_out, width = synapses.shape[1], chip.arrays.tile_bitlines
-            converters += row_tiles * sum(
-                -(-min(width, n_out - start) // self._columns_per_adc) for start in range(0, n_out, width)
-            )
+            of_tiles = [-(-min(width, n_out - start) // self._columns_per_adc) for start in range(0, n_out, width)]
+            # Tiles that share a set of converters have one as large as the largest of them needs.
+            converters += sum((of_tiles * row_tiles)[:: self.architecture.tiles_per_adc])
+        samplers = sum(self.samplers(k) for k in range(len(chip.layers)))
         inputs = chip.sizes[0] if chip.arrays.inputs == "analog" else 0
         return {
             "storage": AreaBlock.of(cells, "storage.area", cards),
-            "sampler": AreaBlock.of(cells, "sampler.area", cards),
+            "sampler": AreaBlock.of(samplers, "sampler.area", cards),
             "adc": AreaBlock.of(converters, "component.adc_area", cards),
             "dac": AreaBlock.of(inputs, "component.dac_area", cards),
             "periphery": AreaBlock.of(1, "component.periphery_area", cards),
@@ -203,12 +246,12 @@ class WorkPlan:
         Returns
         -------
         int64[layer, operation], list of Stage
+            Counts of all samples; stages of one.
         """
         chip = self._chip
         by_layer = layer_counts(len(chip.layers))
-        stages = []
+        stages: list[Stage] = []
         last = len(chip.layers) - 1
-        per_sample = []
         for k, synapses in enumerate(chip.layers):
             counts = by_layer[k]
             n_in, n_out = synapses.shape
@@ -218,7 +261,7 @@ class WorkPlan:
             cells = n_in * n_out
             looks = planes if synapses.spec.holds == "read" else 1
             latched = synapses.spec.holds == "query"
-            fresh = looks * self._fresh
+            fresh = looks * self._fresh_ticks(synapses.shape)
             if synapses.sampler.store_reads == "sample":
                 # A digital sampler compares stored values, so it reads the store row by row for every sample.
                 _add(counts, "storage", "read", cells)
@@ -237,14 +280,16 @@ class WorkPlan:
             _add(counts, "digital", "add", adds)
             _add(counts, "digital", "mac", macs)
             _add(counts, "digital", "function", functions)
-            _add(counts, "buffer", "read", n_in * (self._input_bits if k == 0 else 1))
+            in_bits = n_in * (self._input_bits if k == 0 else 1)
+            _add(counts, "buffer", "read", in_bits)
             _add(counts, "buffer", "write", n_out * (1 if k < last else KEPT_BITS))
             _add(counts, "buffer", "read", chip.normalisation_bits * n_out)
             columns = min(n_out, chip.arrays.tile_bitlines, self._columns_per_adc)
-            per_sample.append(Stage("arrays", fresh + self._look(slots, columns), cells, k))
-            per_sample.append(Stage("digital", self._digital_ticks(adds + macs + functions), layer=k))
-        for _ in range(chip.n_sample):
-            stages += per_sample
+            self._move(counts, stages, k, in_bits)
+            ticks, converting = self._look(slots, columns, synapses.shape, fresh)
+            stages.append(Stage("arrays", fresh + ticks, self.samplers(k), k, converting))
+            self._move(counts, stages, k, planes * row_tiles * n_out * (chip.arrays.adc_bits or EXACT_BITS))
+            stages.append(Stage("digital", self._digital_ticks(adds + macs + functions), layer=k))
         return by_layer * chip.n_sample, stages
 
     def _plan_update(self) -> tuple[Counts, list[Stage]]:
@@ -279,8 +324,11 @@ class WorkPlan:
                 _add(backward, "digital", "add", looks * column_tiles * n_in + n_in * n_sample)
                 lines = min(n_in, chip.arrays.tile_wordlines, self._columns_per_adc)
                 fresh = planes * self._fresh if chip.layers[k].spec.holds == "read" else 0
-                ticks = fresh + self._look(slots, lines)
-                stages += [Stage("arrays", ticks, n_in * n_out, k)] * n_sample
+                ticks, converting = self._look(slots, lines, (n_in, n_out), fresh)
+                self._move(backward, stages, k, n_out * (chip.arrays.gradient_bits or EXACT_BITS), n_sample)
+                stages += [Stage("arrays", fresh + ticks, self.samplers(k), k, converting)] * n_sample
+                sums = planes * column_tiles * n_in * (chip.arrays.adc_bits or EXACT_BITS)
+                self._move(backward, stages, k, sums, n_sample)
         for k, synapses in enumerate(chip.layers):
             read, rule = (counts[phase_index(phase), k] for phase in ("read_lambda", "rule"))
             n_in, n_out = synapses.shape
@@ -290,6 +338,7 @@ class WorkPlan:
                 _add(read, "storage", "read", cells)
                 rows = min(n_in, chip.arrays.tile_wordlines)
                 stages.append(Stage("arrays", rows * self._read_lam, layer=k))
+                self._move(read, stages, k, cells * self._lam_bits(synapses))
             _add(rule, "digital", "mac", macs * cells)
             _add(rule, "digital", "function", functions * cells)
             _add(rule, "digital", "add", cells)
@@ -307,6 +356,40 @@ class WorkPlan:
             stages.append(Stage("digital", self._digital_ticks((macs + functions + 1) * cells), layer=k))
         return counts, stages
 
+    def _lam_bits(self, synapses: SynapseArray) -> int:
+        """Return the bits of a level on its way to the rule."""
+        grid = synapses.grid
+        return max(1, int(2 * grid.level_max).bit_length()) if grid.quantum == 1.0 else EXACT_BITS
+
+    def _plan_refresh(self) -> tuple[Entry, Piece]:
+        """Plan a refresh: every cell is read and written back as it was, row by row, tiles side by side."""
+        chip = self._chip
+        by_layer = layer_counts(len(chip.layers))
+        stages = []
+        for k, synapses in enumerate(chip.layers):
+            n_in, n_out = synapses.shape
+            rows = min(n_in, chip.arrays.tile_wordlines)
+            groups = -(-min(n_out, chip.arrays.tile_bitlines) // chip.arrays.write_columns)
+            _add(by_layer[k], "storage", "read", n_in * n_out)
+            _add(by_layer[k], "storage", "pulse_up", n_in * n_out)
+            along, across = chip.arrays.tiles(synapses.shape)
+            _add(by_layer[k], "write_driver", "row", n_in * self._column_groups(n_out))
+            stages.append(Stage("arrays", rows * self._read_lam, layer=k))
+            one = rows * groups * (self._write_row + self._width_up)
+            stages.append(Stage("write_drivers", one * self._rounds(along * across), layer=k))
+        segment = self.architecture.segment(stages, 1, len(chip.layers))
+        return Entry.of(by_layer), Piece((Block.of(stages),), segment, stages)
+
+    def _column_groups(self, n_out: int) -> int:
+        """Return how many groups of columns the tiles of one row of tiles are written in."""
+        width, at_once = self._chip.arrays.tile_bitlines, self._chip.arrays.write_columns
+        return sum(-(-min(width, n_out - start) // at_once) for start in range(0, n_out, width))
+
+    def _rounds(self, tiles: int) -> int:
+        """Return how often the write drivers of a layer turn to other tiles."""
+        drivers = self.architecture.write_drivers
+        return -(-tiles // drivers) if drivers else 1
+
     def kept_bits(self) -> int:
         """Return the bits of one example that wait for a late label: its inputs, at the first layer."""
         return self._chip.sizes[0] * self._input_bits
@@ -319,16 +402,37 @@ class WorkPlan:
         """Return counts and stages of programming one update's pulses, handed over layer by layer."""
         by_layer = layer_counts(len(self._chip.layers))
         stages = []
+        retries = self.architecture.verify_retries
+        times, verify = 1 + max(retries, 0), self._read_lam if retries >= 0 else 0
+        slot_ticks = np.array([self._write_row, self._width_up + verify, self._width_down + verify]) * times
         for k, layer in enumerate(done):
             counts = by_layer[k]
-            _add(counts, "storage", "pulse_up", layer.pulses_up)
-            _add(counts, "storage", "pulse_down", layer.pulses_down + layer.refresh_pulses)
-            _add(counts, "write_driver", "row", int(layer.tiles[:, 0].sum()))
-            # Tiles are written side by side: the stage lasts as long as the busiest of them.
-            ticks = layer.tiles @ np.array([self._write_row, self._width_up, self._width_down])
+            up, down = layer.pulses_up * times, (layer.pulses_down + layer.refresh_pulses) * times
+            _add(counts, "storage", "pulse_up", up)
+            _add(counts, "storage", "pulse_down", down)
+            _add(counts, "write_driver", "row", int(layer.tiles[:, 0].sum()) * times)
+            if retries >= 0:
+                _add(counts, "storage", "read", up + down)
+            ticks = layer.tiles @ slot_ticks
             if ticks.any():
-                stages.append(Stage("write_drivers", int(ticks.max()), layer=k))
+                stages.append(Stage("write_drivers", self._busiest(ticks), layer=k))
         return Entry.of(by_layer), stages
+
+    def _busiest(self, ticks: npt.NDArray[np.int64]) -> int:
+        """Return how long the busiest driver writes: each has a tile, or every so-manieth one after the other."""
+        drivers = self.architecture.write_drivers
+        if not drivers or drivers >= len(ticks):
+            return int(ticks.max())
+        return max(int(ticks[first::drivers].sum()) for first in range(drivers))
+
+    def update_piece(self, programming: list[Stage]) -> Piece:
+        """Return the work of an update without its forward pass."""
+        stages = [*self.update_stages, *programming]
+        segment = self._update_segment
+        if programming:
+            more = self.architecture.segment(programming, 1, len(self._chip.layers))
+            segment = Segment(1, np.append(segment.units, more.units), np.append(segment.ticks, more.ticks))
+        return Piece((self.update_block, Block.of(programming)), segment, stages)
 
 
 def _add(counts: Counts, component: str, name: str, n: int) -> None:

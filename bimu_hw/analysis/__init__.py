@@ -10,7 +10,7 @@ bimu_hw.analysis`, or the first use of `bimu_hw.open_run`, adds them to every Da
 
 from bimu_hw.analysis.ablation import bootstrap_mean, paired_difference
 from bimu_hw.analysis.accessor import DatasetAnalysis, RunAnalysis
-from bimu_hw.analysis.energy import energy_by, energy_per_query, operation_energy
+from bimu_hw.analysis.energy import energy_by, energy_per_query
 from bimu_hw.analysis.freezing import (
     LevelGrid,
     freezing_over_snapshots,
@@ -47,7 +47,6 @@ __all__ = [
     "occupancy_over_snapshots",
     "online_accuracy",
     "open_run",
-    "operation_energy",
     "paired_difference",
     "paper_style",
     "pareto",

@@ -157,7 +157,8 @@ class RunAnalysis:
         found = self.energy_per_query((by, "phase"))
         busy = [phase for phase in found["phase"].values if phase != "idle"]
         idle = float(found["energy"].sel(phase="idle").sum())
-        return _draw(axes, plots.plot_energy, found.sel(phase=busy), idle=idle)
+        total = self.energy_per_query(by, busy)
+        return _draw(axes, plots.plot_energy, found.sel(phase=busy), total, idle=idle)
 
     def plot_latency(self, axes: Axes | None = None) -> Axes:
         """Plot the distribution of latency."""

@@ -1,20 +1,25 @@
-"""Where the energy goes: per query, by phase, component, operation, kind of number, card or layer, with its interval.
+"""Where the energy goes: per query, by phase, layer, component, operation, kind of number or card, with its interval.
 
-The ledger keeps counts and prices apart, so any grouping is a sum of counts times prices, and the ends of each price's
-range give an interval: all prices low, or all high, at once. Prices are not independent draws, so it is a bound, not a
-confidence interval.
+The ledger keeps counts and prices apart, so any grouping is a sum of counts times prices. What an energy may be, given
+the ranges of the card values it is made of, is worked out in `bimu_hw.intervals`; the intervals of parts do not add up
+to that of the sum.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from bimu_hw.analysis.labels import labelled
 from bimu_hw.errors import ScenarioError, did_you_mean
+from bimu_hw.intervals import Draws
 from bimu_hw.operations import ENERGY_PER_QUERY, PHASES
+from bimu_hw.report.account import prices_of
 
 #: What energy can be grouped by, and what each means.
 GROUPINGS = {
@@ -25,51 +30,19 @@ GROUPINGS = {
     "kind": "how the price is known: measured, fitted, derived, assumed",
     "card": "card that the price comes from",
 }
-#: The energy of array reads, which is summed in joules and has no price of its own.
+#: The energy of array reads among the operations: it is summed in joules and has no price of its own.
 ARRAY_READ = "array.read"
+_WORDS = {
+    "energy": "energy spent", "low": "energy spent, low end of its interval", "high": "energy spent, high end",
+}  # fmt: skip
 
 
-def operation_energy(ledger: xr.Dataset) -> xr.Dataset:
-    """Return counts times prices.
+class _Account(NamedTuple):
+    """Counts int64[phase, layer, operation], joules of array reads [phase, layer], and the labels of every axis."""
 
-    Parameters
-    ----------
-    ledger : xarray.Dataset
-        Group ``/ledger`` of a record.
-
-    Returns
-    -------
-    xarray.Dataset
-        ``energy``, ``low`` and ``high`` in joules, [phase, operation] or [phase, layer, operation]; the operations of
-        the ledger and, last, ``array.read``. Coordinates of the operations: ``component``, ``kind``, ``card``.
-    """
-    count = ledger["count"]
-    array = ledger["array_energy"]
-    kinds = [str(kind) for kind in ledger["cost_kind"].values]
-    cards = [str(source).partition(",")[0] for source in ledger["cost_source"].values]
-    components = [str(component) for component in ledger["operation_component"].values]
-    array_kind = str(ledger["array_energy"].attrs.get("kind", "not recorded"))
-    operation = [*(str(name) for name in ledger["operation"].values), ARRAY_READ]
-    found = {}
-    for name, price, meaning in (
-        ("energy", "cost", "energy spent"),
-        ("low", "cost_low", "energy spent, every price at the low end of its range"),
-        ("high", "cost_high", "energy spent, every price at the high end of its range"),
-    ):
-        priced = (count * ledger[price]).transpose(*count.dims)
-        # What the arrays dissipate has a range of its own only in records that keep one.
-        own = ledger.get(f"array_energy_{name}", array)
-        read = own.broadcast_like(count.isel(operation=0)).transpose(*count.dims[:-1])
-        values = np.concatenate([priced.values, read.values[..., None]], axis=-1)
-        found[name] = labelled(count.dims, values, "J", meaning)
-    coords = {str(dim): ledger[dim].variable for dim in count.dims if dim != "operation" and dim in ledger.coords}
-    return xr.Dataset(
-        found,
-        coords={
-            **coords, "operation": operation, "component": ("operation", [*components, "array"]),
-            "kind": ("operation", [*kinds, array_kind]), "card": ("operation", [*cards, "sampler read path"]),
-        },
-    )  # fmt: skip
+    counts: npt.NDArray[np.int64]
+    joules: npt.NDArray[np.float64]
+    labels: dict[str, list[str]]
 
 
 def energy_by(
@@ -89,29 +62,35 @@ def energy_by(
     Returns
     -------
     xarray.Dataset
-        ``energy``, ``low``, ``high`` in joules, one dimension per grouping, groups in the order of the ledger.
+        ``energy``, ``low``, ``high`` in joules, one dimension per grouping, groups in the order of the ledger. The ends
+        are those between which 90 % of the energies lie when every card value is drawn from its range.
 
     Raises
     ------
     ScenarioError
-        If a grouping or a phase is not known, or the record does not have layers.
+        If a grouping or a phase is not known.
     """
     groups = (by,) if isinstance(by, str) else tuple(by)
     for name in groups:
         if name not in GROUPINGS:
             raise ScenarioError(f"energy, by {name!r}: not known. {did_you_mean(name, GROUPINGS)}")
     chosen = _phases(phases)
-    table = operation_energy(ledger)
-    if "layer" in groups and "layer" not in table.dims:
-        raise ScenarioError("energy, by 'layer': this record's ledger has no layers; leave it out.")
-    table = table.sel(phase=list(chosen))
-    over = [dim for dim in table["energy"].dims if dim != "operation" and dim not in groups]
-    summed = table.sum(over, keep_attrs=True)
-    on_operations = [name for name in groups if name in ("component", "operation", "kind", "card")]
-    found = {
-        str(name): _grouped(summed[name], on_operations, groups) for name in ("energy", "low", "high")
+    table, reads = prices_of(ledger)
+    draws = Draws(table, reads)
+    account = _account(ledger, chosen, reads.card, reads.kind)
+    names = {name: list(dict.fromkeys(account.labels[name])) for name in groups}
+    found = np.zeros((3, *(len(own) for own in names.values())))
+    for index in itertools.product(*(range(len(own)) for own in names.values())):
+        counts, joules = _part(account, {name: names[name][i] for name, i in zip(groups, index, strict=True)})
+        if counts.any() or joules:
+            middle = float(counts @ table.joules) + joules
+            place: Any = (slice(None), *index)
+            found[place] = (middle, *draws.interval(counts, joules))
+    coords = {name: xr.Variable((name,), own, {"long_name": GROUPINGS[name]}) for name, own in names.items()}
+    variables = {
+        name: labelled(groups, found[i], "J", words) for i, (name, words) in enumerate(_WORDS.items())
     }
-    return xr.Dataset(found).assign_attrs(phases=", ".join(chosen))
+    return xr.Dataset(variables, coords, {"phases": ", ".join(chosen)})
 
 
 def energy_per_query(
@@ -128,9 +107,8 @@ def energy_per_query(
         raise ScenarioError("energy per query: no query was served, so there is nothing to divide by.")
     found = energy_by(ledger, by, phases)
     shared = found / n_queries
-    for name in ("energy", "low", "high"):
-        meaning = str(found[name].attrs["long_name"]).replace("energy spent", "energy per query", 1)
-        shared[name].attrs = {"units": "J", "long_name": meaning}
+    for name, words in _WORDS.items():
+        shared[name].attrs = {"units": "J", "long_name": words.replace("energy spent", "energy per query", 1)}
     return shared.assign_attrs(found.attrs)
 
 
@@ -145,23 +123,32 @@ def _phases(phases: str | Sequence[str]) -> tuple[str, ...]:
     return chosen
 
 
-def _grouped(values: xr.DataArray, by: Sequence[str], order: Sequence[str]) -> xr.DataArray:
-    """Return sums over the operations of each group."""
-    attrs = values.attrs
-    if not by:
-        total = values.sum("operation")
-    else:
-        labels = [[str(label) for label in values[name].values] for name in by]
-        names = [list(dict.fromkeys(column)) for column in labels]
-        places = [[own.index(label) for label in column] for own, column in zip(names, labels, strict=True)]
-        rest = [dim for dim in values.dims if dim != "operation"]
-        moved = values.transpose("operation", *rest)
-        sums = np.zeros((*(len(own) for own in names), *moved.shape[1:]))
-        np.add.at(sums, tuple(np.array(place) for place in places), moved.values)
-        coords = {dim: values[dim].variable for dim in rest if dim in values.coords}
-        total = xr.DataArray(sums, dims=(*by, *rest), coords={**coords, **dict(zip(by, names, strict=True))})
-    total = total.transpose(*order)
-    total.attrs = attrs
-    for name in order:
-        total[name].attrs.setdefault("long_name", GROUPINGS[name])
-    return total
+def _account(ledger: xr.Dataset, phases: Sequence[str], array_card: str, array_kind: str) -> _Account:
+    chosen = ledger.sel(phase=list(phases))
+    axes = {name: [str(v) for v in chosen[name].values] for name in ("phase", "layer", "operation")}
+    columns = {name: [str(v) for v in ledger[f"cost_{name}"].values] for name in ("kind", "card")}
+    components = [str(v) for v in ledger["operation_component"].values]
+    return _Account(
+        chosen["count"].transpose("phase", "layer", "operation").values,
+        chosen["array_energy"].transpose("phase", "layer").values,
+        {
+            **axes, "operation": [*axes["operation"], ARRAY_READ], "component": [*components, "array"],
+            "kind": [*columns["kind"], array_kind], "card": [*columns["card"], array_card],
+        },
+    )  # fmt: skip
+
+
+def _part(account: _Account, group: dict[str, str]) -> tuple[npt.NDArray[np.int64], float]:
+    """Return the counts of one group, int64[operation], and the joules of its array reads."""
+    where = {
+        axis: [axis not in group or label == group[axis] for label in account.labels[axis]]
+        for axis in ("phase", "layer")
+    }
+    of_operations = [name for name in group if name not in where]
+    *operations, array = (
+        all(account.labels[name][i] == group[name] for name in of_operations)
+        for i in range(len(account.labels["operation"]))
+    )
+    counts = account.counts[where["phase"]][:, where["layer"]].sum(axis=(0, 1)) * np.array(operations)
+    joules = float(account.joules[where["phase"]][:, where["layer"]].sum()) if array else 0.0
+    return counts, joules

@@ -67,14 +67,16 @@ def plot_accuracy_matrix(accuracy: xr.DataArray, axes: Axes) -> Axes:
     return axes
 
 
-def plot_energy(energy: xr.Dataset, axes: Axes, idle: float | None = None) -> Axes:
+def plot_energy(energy: xr.Dataset, total: xr.Dataset, axes: Axes, idle: float | None = None) -> Axes:
     """Plot energy as bars, stacked by phase, with the interval of each sum.
 
     Parameters
     ----------
     energy : xarray.Dataset
-        ``energy``, ``low``, ``high`` [group, phase] in joules, from `bimu_hw.analysis.energy_per_query` with
+        ``energy`` [group, phase] in joules, from `bimu_hw.analysis.energy_per_query` with
         ``by=("component", "phase")`` or another first grouping.
+    total : xarray.Dataset
+        ``low`` and ``high`` [group] of the same phases together.
     axes : Axes
     idle : float, optional
         Energy per query of the phase idle, which depends on the arrival rate, as a note; leave it out of `energy` then.
@@ -82,20 +84,20 @@ def plot_energy(energy: xr.Dataset, axes: Axes, idle: float | None = None) -> Ax
     group = str(energy["energy"].dims[0])
     names = np.array([str(name).replace("_", " ") for name in energy[group].values])
     values = energy["energy"].values
-    total = values.sum(axis=1)
-    order = np.argsort(total)
-    order = order[total[order] > 0]
+    whole = values.sum(axis=1)
+    order = np.argsort(whole)
+    order = order[whole[order] > 0]
     left = np.zeros(len(order))
     for p, phase in enumerate(energy["phase"].values):
         part = values[order, p]
         if part.sum() > 0:
             axes.barh(names[order], part, left=left, color=COLOURS[p % 8], label=str(phase).replace("_", " "))
             left += part
-    low, high = (energy[end].values.sum(axis=1)[order] for end in ("low", "high"))
+    low, high = (total[end].sel({group: energy[group]}).values[order] for end in ("low", "high"))
     if (high > low).any():
         bars = np.maximum([left - low, high - left], 0.0)
         axes.errorbar(left, np.arange(len(order)), xerr=bars, fmt="none", ecolor="0.2", elinewidth=0.7,
-                      label="range of the prices")  # fmt: skip
+                      label="90 % interval")  # fmt: skip
     si_axis(axes.xaxis, "J")
     axes.set(xlabel="energy per query", xlim=(0, None))
     axes.tick_params(axis="y", length=0)

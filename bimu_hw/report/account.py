@@ -47,13 +47,7 @@ class Account:
         self.n_queries, self.n_updates = int(queries["n_aggregated"].sum()), int(queries["updated"].sum())
         self.ledger = Ledger(ledger["count"].values, ledger["array_energy"].values)
         self.energy = ledger["energy"].values
-        texts = [tuple(str(text) for text in ledger[f"cost_{name}"].values) for name in ("kind", "source", "card")]
-        self.table = CostTable(
-            ledger["cost"].values, ledger["cost_low"].values, ledger["cost_high"].values, *texts
-        )
-        bounds = np.stack([ledger[name].values for name in READ_KEYS], axis=1)
-        kind, card = (str(ledger[f"array_{name}"].values) for name in ("kind", "card"))
-        self.reads = ReadPrice(bounds[0], bounds[1], bounds[2], kind, card)
+        self.table, self.reads = prices_of(ledger)
         self._macs = int(tree["resources/macs"])
 
     @cached_property
@@ -100,6 +94,15 @@ class Account:
             counts = counts * np.array([op.component == component for op in OPERATIONS])
             joules *= component == "array"
         return counts, joules
+
+
+def prices_of(ledger: xr.Dataset) -> tuple[CostTable, ReadPrice]:
+    """Return the prices in the group ``/ledger`` of a record."""
+    texts = [tuple(str(text) for text in ledger[f"cost_{name}"].values) for name in ("kind", "source", "card")]
+    table = CostTable(ledger["cost"].values, ledger["cost_low"].values, ledger["cost_high"].values, *texts)
+    bounds = np.stack([ledger[name].values for name in READ_KEYS], axis=1)
+    kind, card = (str(ledger[f"array_{name}"].values) for name in ("kind", "card"))
+    return table, ReadPrice(bounds[0], bounds[1], bounds[2], kind, card)
 
 
 def check_operations(tree: xr.DataTree) -> None:

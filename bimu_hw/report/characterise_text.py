@@ -134,7 +134,12 @@ def reference_fields(text: str) -> tuple[str, dict[str, str]]:
 
 def bibtex(card: Card) -> str:
     """Return a card's references as BibTeX, with what their texts say and no more."""
-    return "\n".join(_entry(cite_key(card, key), *reference_fields(text)) for key, text in card.references.items())
+    return "\n".join(bibtex_entry(cite_key(card, key), text) for key, text in card.references.items())
+
+
+def bibtex_entry(key: str, text: str) -> str:
+    """Return the text of one reference as a BibTeX entry, with what it says and no more."""
+    return _entry(key, *reference_fields(text))
 
 
 def _entry(key: str, kind: str, fields: Mapping[str, str]) -> str:

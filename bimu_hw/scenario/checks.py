@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,10 @@ from bimu_hw.learning.streams import STREAM_PARAMETERS
 from bimu_hw.nonidealities import Nonidealities
 from bimu_hw.presets import PRESETS, RULE_PARAMETERS, SIGN_RULES
 from bimu_hw.scenario.cards import LoadedCards
-from bimu_hw.scenario.reading import Dotted, Source, example_of
+from bimu_hw.scenario.condition import Condition, Problem
+from bimu_hw.scenario.reading import Source, example_of
 from bimu_hw.scenario.tables import Crossbar, ScenarioFile
-
-#: A key and what is wrong with it.
-Problem = tuple[Dotted, str]
+from bimu_hw.scenario.timing import TIME_CONDITIONS, time_problems
 
 _SCENARIO_WORDS = {"exponent": "gamma"}
 
@@ -29,31 +27,6 @@ _SCENARIO_WORDS = {"exponent": "gamma"}
 POLICY_KEYS: Mapping[str, Mapping[str, str]] = {
     policy: {name: _SCENARIO_WORDS.get(name, name) for name in names} for policy, names in POLICY_PARAMETERS.items()
 }
-
-
-@dataclass(frozen=True)
-class Condition:
-    """When a key has an effect.
-
-    Attributes
-    ----------
-    table, key : str
-    applies : callable
-        Takes the scenario and the number of levels of its storage element.
-    reason : str
-        Why it has none otherwise; ``{file}`` is the scenario, ``{levels}`` the levels of its storage element in words.
-    needed_by : str
-        What needs a value where the key applies; empty where the key can be omitted.
-    idle : object
-        What the rest of the package gets where the key does not apply and None would be no value of its type.
-    """
-
-    table: str
-    key: str
-    applies: Callable[[ScenarioFile, int], bool]
-    reason: str
-    needed_by: str = ""
-    idle: Any = None
 
 
 def _policy_uses(key: str) -> Callable[[ScenarioFile, int], bool]:
@@ -71,7 +44,6 @@ def _kind_uses(key: str) -> Callable[[ScenarioFile, int], bool]:
 _KIND = "stream.kind = \"{file.stream.kind}\""
 _POLICY = "labels.policy = \"{file.labels.policy}\""
 _RULE = "learning.rule = \"{file.learning.rule}\""
-_ARRIVALS = "accelerator.arrivals = \"{file.accelerator.arrivals}\""
 
 #: Every key that others can leave without effect. It is then refused in a file and absent from the resolved scenario.
 CONDITIONS = (
@@ -154,13 +126,7 @@ CONDITIONS = (
         "only the hard gradient of a network with hidden layers and inputs in bits is driven back in bits",
         needed_by="the backward read of a hidden layer with inputs in bits", idle=0,
     ),
-    *(
-        Condition(
-            "accelerator", key, lambda file, n_levels: file.accelerator.arrivals != "back_to_back",
-            f"{_ARRIVALS} lets examples arrive as fast as they are served", needed_by=_ARRIVALS, idle=idle,
-        )
-        for key, idle in (("rate", None), ("queue", 1))
-    ),
+    *TIME_CONDITIONS,
     *(
         Condition(
             "record", key, lambda file, n_levels: file.record.state, "record.state = false leaves the states out",
@@ -299,6 +265,8 @@ def _fill(file: ScenarioFile, cards: LoadedCards, n_levels: int) -> ScenarioFile
         values["device"]["holds"] = cards.sampler_model.holds[0]
     if file.crossbar.adc is None:
         values["crossbar"]["adc"] = "sense_amplifier" if file.crossbar.adc_bits == 1 else "sar"
+    if file.architecture.adcs_per_tile is not None:
+        values["crossbar"]["columns_per_adc"] = -(-file.crossbar.tile_bitlines // file.architecture.adcs_per_tile)
     if file.crossbar.adc_range == "full_scale":
         values["crossbar"]["adc_range"] = 1.0
     for condition in CONDITIONS:
@@ -373,6 +341,7 @@ def _contradictions(file: ScenarioFile, cards: LoadedCards, folder: Path) -> Ite
         )
     yield from _idle_facts(file)
     yield from _ageing_problems(file, cards)
+    yield from time_problems(file)
     for key, value in (
         ("crossbar.columns_per_adc", crossbar.columns_per_adc),
         ("accelerator.write_columns", accelerator.write_columns),

@@ -12,8 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import PrivateAttr, ValidationError
 
+from bimu_hw.accelerator.trace import trace_digest
 from bimu_hw.cards import Card
 from bimu_hw.errors import ScenarioError
 from bimu_hw.learning.policies import LabelPolicy, policy_from_spec
@@ -25,6 +28,7 @@ from bimu_hw.scenario.checks import POLICY_KEYS, check_and_fill, idle_keys
 from bimu_hw.scenario.reading import Source, apply_overrides, explain, read_toml
 from bimu_hw.scenario.starts import WORDS, Starts, load_starts
 from bimu_hw.scenario.tables import ScenarioFile
+from bimu_hw.scenario.timing import NEUTRAL, check_maps, load_trace
 
 #: The roles of the three cards, each with the table and key that name it.
 CARD_KEYS = {"storage": ("device", "storage"), "sampler": ("device", "sampler"), "components": ("components", "card")}
@@ -42,6 +46,7 @@ class Scenario(ScenarioFile):
     _folder: Path = PrivateAttr()
     _cards: LoadedCards = PrivateAttr()
     _starts: Starts = PrivateAttr()
+    _trace: npt.NDArray[np.int64] | None = PrivateAttr()
 
     @property
     def name(self) -> str:
@@ -101,6 +106,11 @@ class Scenario(ScenarioFile):
         return self._starts
 
     @property
+    def trace(self) -> npt.NDArray[np.int64] | None:
+        """Arrival times from a file, in picoseconds, if the scenario names one."""
+        return self._trace
+
+    @property
     def n_levels(self) -> int:
         """Number of levels of the storage element; 0 for a continuous one."""
         return int(self.storage_card.params["n_levels"].value)
@@ -150,8 +160,15 @@ class Scenario(ScenarioFile):
                 del content["stream"][key]
         if self.network.normalisation == "layer":
             del content["network"]["normalisation"]
+        for table, key, neutral in NEUTRAL:
+            if content[table][key] == neutral:
+                del content[table][key]
         for table, key in idle_keys(self, self.n_levels):
             content[table].pop(key, None)
+        if not content["architecture"]:
+            del content["architecture"]
+        if self.trace is not None:
+            content["arrivals"] = trace_digest(self.trace)
         if self.device.conductance_map is None:
             content["device"].pop("conductance_map", None)
         cards = {"storage": self.storage_card, "sampler": self.sampler_card, "components": self.component_card}
@@ -170,6 +187,7 @@ class Scenario(ScenarioFile):
         """Return the hash that the scenario would have with each of some seeds (fabrication, noise, data)."""
         content = {k: v for k, v in self.resolved().items() if k not in ("title", "claim", "expect", "run")}
         content["device"].pop("conductance_map", None)
+        content["accelerator"].pop("trace", None)
         if content["network"].get("initial_lam") not in WORDS:
             content["network"].pop("initial_lam", None)
         found = []
@@ -271,6 +289,8 @@ def assemble(
     scenario = Scenario.model_construct(filled.model_fields_set, **dict(filled))
     scenario._given, scenario._name, scenario._folder, scenario._cards = given, name, folder, cards
     scenario._starts = load_starts(filled, folder, source)
+    scenario._trace = load_trace(filled, folder, source)
+    check_maps(filled, scenario._starts, source)
     return scenario
 
 

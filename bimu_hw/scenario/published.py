@@ -17,7 +17,8 @@ from bimu_hw.devices import get_model
 from bimu_hw.errors import CardError, ScenarioError, did_you_mean
 from bimu_hw.operations import COMPONENTS
 from bimu_hw.scenario.reading import Source, explain, read_toml
-from bimu_hw.scenario.tables import Count, Fraction, NonNegative, Positive, Table, Voltage
+from bimu_hw.scenario.table import Table
+from bimu_hw.scenario.values import Count, Fraction, NonNegative, Positive, Voltage
 
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 Phases = Annotated[

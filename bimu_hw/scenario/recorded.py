@@ -25,7 +25,9 @@ from bimu_hw.scenario.cards import LoadedCards
 from bimu_hw.scenario.model import CARD_KEYS, Scenario, assemble
 from bimu_hw.scenario.reading import Source, explain
 from bimu_hw.scenario.starts import find_start
-from bimu_hw.scenario.tables import ScenarioFile, Table
+from bimu_hw.scenario.table import Table
+from bimu_hw.scenario.tables import ScenarioFile
+from bimu_hw.scenario.timing import find_trace
 from bimu_hw.units import parse_quantity
 
 Specs = Mapping[str, ParamSpec]
@@ -105,6 +107,28 @@ def scenario_from_attrs(attrs: Mapping[str, Any], file: Path, folder: str | Path
     return scenario
 
 
+def recorded_cards(attrs: Mapping[Any, Any], file: Path) -> list[Card]:
+    """Return the three cards of a record: storage, sampler, components.
+
+    Each is the card that its name still leads to, with the run's own values in place, if that has the recorded digest;
+    else a `RecordedCard`, which knows no sources.
+
+    Raises
+    ------
+    SchemaError
+        If the record that is `file` lacks its scenario.
+    RunError
+        If a device model is not installed, or has other numbers than when the run was written.
+    """
+    content = _resolved({str(name): value for name, value in attrs.items()}, file)
+    try:
+        cards = _cards(content, file.parent)
+    except BimuError as error:
+        why = str(error).rstrip(".")
+        raise RunError(f"{file}: its cards cannot be read{_versions(attrs)} ({why}).") from error
+    return [cards.storage, cards.sampler, cards.components]
+
+
 def _resolved(attrs: Mapping[str, Any], file: Path) -> dict[str, Any]:
     """Return the recorded scenario, checked as far as the code here relies on its form."""
     try:
@@ -145,6 +169,8 @@ def _data_folder(dataset: str, file: Path, folder: str | Path | None) -> Path:
 
 def _find_starts(content: dict[str, Any], file: Path, folder: str | Path | None) -> None:
     """Put the places where they are now for the paths of what the scenario starts from."""
+    if wanted := content.get("arrivals"):
+        content["accelerator"]["trace"] = find_trace(content["accelerator"]["trace"], wanted, file, folder)
     digests = content.get("starts", [])
     if maps := content["device"].get("conductance_map"):
         found = [find_start(*one, file, folder) for one in zip(maps, digests, strict=True)]
@@ -223,7 +249,8 @@ def _known_card(
 
 
 def _build(content: Mapping[str, Any], cards: LoadedCards, folder: Path, name: str, source: Source) -> Scenario:
-    tables = {key: _as_written(key, value) for key, value in content.items() if key not in ("cards", "starts")}
+    no_tables = ("cards", "starts", "arrivals")
+    tables = {key: _as_written(key, value) for key, value in content.items() if key not in no_tables}
     try:
         file = ScenarioFile.model_validate(tables)
     except ValidationError as error:

@@ -9,139 +9,33 @@ has an example for the message that asks for it.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
-from bimu_hw.errors import UnitError
 from bimu_hw.scenario.sweep_tables import Sweep
 from bimu_hw.scenario.table import Table as Table
-from bimu_hw.units import parse_quantity
-
-#: The clock's tick, in seconds: what is shorter cannot be simulated.
-_TICK = 1e-12
-#: A Julian year, in seconds.
-_YEAR = 365.25 * 86400
-
-
-def _quantity(unit: str, example: str, check: Callable[[float], str | None]) -> tuple[BeforeValidator, WithJsonSchema]:
-    """Return what turns a string with a unit into an SI float; `check` returns what is wrong with a value."""
-
-    def read(given: object, info: ValidationInfo) -> float:
-        name = str(info.field_name)
-        if not isinstance(given, str):
-            raise UnitError(
-                f"{name}: got {given!r}; write a number with its unit as a text, for example {name} = \"{example}\"."
-            )
-        value = parse_quantity(given, unit, name)
-        wrong = check(value)
-        if wrong:
-            raise UnitError(f"{name}: got {given!r}; {wrong}.")
-        return value
-
-    return BeforeValidator(read), WithJsonSchema({"type": "string", "examples": [example]})
-
-
-def _check_duration(seconds: float) -> str | None:
-    if seconds == 0 or _TICK <= seconds <= 1e6:
-        return None
-    return "allowed are 0 s and durations from 1 ps, the clock's tick, to 1e6 s"
-
-
-def _check_rate(hertz: float) -> str | None:
-    if 1e-6 <= hertz <= 1 / _TICK:
-        return None
-    return "allowed are rates from 1 uHz to 1 THz, one arrival per tick of the clock"
-
-
-def _check_energy(joules: float) -> str | None:
-    return None if 0 <= joules <= 1e3 else "allowed are energies from 0 J to 1 kJ"
-
-
-def _check_temperature(kelvin: float) -> str | None:
-    return None if 4 <= kelvin <= 500 else "allowed are temperatures from 4 K to 500 K"
-
-
-def _check_ageing_duration(seconds: float) -> str | None:
-    return None if 1e-6 <= seconds <= 20 * _YEAR else "allowed are durations from 1 us to 20 years"
-
-
-def _check_ageing_temperature(kelvin: float) -> str | None:
-    return None if 4 <= kelvin <= 700 else "allowed are temperatures from 4 K to 700 K"
-
-
-def _check_voltage(volt: float) -> str | None:
-    return None if 0.0 < volt <= 100 else "allowed are voltages above 0 V, up to 100 V"
-
-
-def _check_angle(radians: float) -> str | None:
-    return None if 0 < abs(radians) <= math.pi else "allowed are angles from -180 deg to 180 deg, and not 0"
-
-
-def _check_after_task(given: object) -> object:
-    if given == "every" or (isinstance(given, int) and not isinstance(given, bool) and given >= 1):
-        return given
-    raise ValueError(f"got {given!r}; allowed are \"every\" or an integer from 1, the number of a task.")
-
-
-def _check_snapshots(given: object) -> object:
-    if given == "task" or (isinstance(given, int) and not isinstance(given, bool) and given >= 0):
-        return given
-    raise ValueError(
-        f"got {given!r}; allowed are \"task\" or an integer from 0, the number of examples between snapshots."
-    )
-
-
-def _check_range(given: object) -> object:
-    if given in ("full_scale", "calibrated"):
-        return given
-    if isinstance(given, (int, float)) and not isinstance(given, bool) and 0 < given <= 1:
-        return float(given)
-    raise ValueError(
-        f"got {given!r}; allowed are numbers above 0 up to 1, a fraction of the largest column sum, \"full_scale\", or "
-        "\"calibrated\"."
-    )
-
-
-Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
-Count = Annotated[int, Field(ge=1)]
-Bits = Annotated[int, Field(ge=0, le=16)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Duration = Annotated[float, *_quantity("s", "1 ms", _check_duration)]
-Rate = Annotated[float, *_quantity("Hz", "10 kHz", _check_rate)]
-Angle = Annotated[float, *_quantity("rad", "15 deg", _check_angle)]
-Energy = Annotated[float, *_quantity("J", "1 uJ", _check_energy)]
-Temperature = Annotated[float, *_quantity("K", "300 K", _check_temperature)]
-Voltage = Annotated[float, *_quantity("V", "0.8 V", _check_voltage)]
-Snapshots = Annotated[
-    int | Literal["task"],
-    BeforeValidator(_check_snapshots),
-    WithJsonSchema({"anyOf": [{"const": "task"}, {"type": "integer", "minimum": 0}]}),
-]
-AfterTask = Annotated[
-    int | Literal["every"],
-    BeforeValidator(_check_after_task),
-    WithJsonSchema({"anyOf": [{"const": "every"}, {"type": "integer", "minimum": 1}]}),
-]
-AgeingDuration = Annotated[float, *_quantity("s", "10 h", _check_ageing_duration)]
-AgeingTemperature = Annotated[float, *_quantity("K", "398 K", _check_ageing_temperature)]
-ConverterRange = Annotated[
-    float | Literal["full_scale", "calibrated"],
-    BeforeValidator(_check_range),
-    WithJsonSchema(
-        {"anyOf": [{"enum": ["full_scale", "calibrated"]}, {"type": "number", "exclusiveMinimum": 0, "maximum": 1}]}
-    ),
-]
-Overrides = Annotated[
-    dict[str, Any],
-    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["number", "string"]}}),
-]
-#: The value depends on other keys: `bimu_hw.scenario.checks` asks for it, or fills it, before anyone sees the scenario.
-_FILLED_LATER: Any = None
+from bimu_hw.scenario.values import (
+    FILLED_LATER,
+    AfterTask,
+    AgeingDuration,
+    AgeingTemperature,
+    Angle,
+    Bits,
+    ConverterRange,
+    Count,
+    Duration,
+    Energy,
+    Fraction,
+    NonNegative,
+    Overrides,
+    Places,
+    Positive,
+    Rate,
+    Seed,
+    Snapshots,
+    Temperature,
+)
 
 
 class Seeds(Table):
@@ -200,7 +94,7 @@ class Network(Table):
     """Activation of the hidden layers."""
     normalisation: Literal["layer", "batch"] = "layer"
     """How sums are normalised: over the units of a layer, or each unit by running statistics (hard gradient)."""
-    statistics_window: Annotated[float, Field(ge=1, examples=[1000.0])] = _FILLED_LATER
+    statistics_window: Annotated[float, Field(ge=1, examples=[1000.0])] = FILLED_LATER
     """Examples over which the running statistics of a unit reach back (batch)."""
     initial_lam: Annotated[str, Field(min_length=1)] = "uniform"
     """Initial natural parameters: "uniform" within 1/sqrt(n_in) of 0, "zero", or the folder of a run that learned them
@@ -251,7 +145,15 @@ class Labels(Table):
     gamma: Positive | None = None
     """Adaptation exponent (budgeted)."""
     latency: Duration = Field("0 s", validate_default=True)
-    """Time from the request to the label."""
+    """Time an annotator takes for a label, on average; without annotators the time from the request to the label."""
+    distribution: Literal["constant", "exponential", "lognormal"] = "constant"
+    """How that time varies from label to label (latency above 0)."""
+    latency_sigma: Positive | None = Field(None, examples=[0.5])
+    """Standard deviation of the logarithm of that time (lognormal)."""
+    annotators: Count | None = None
+    """Annotators, each busy with one label at a time; omitted: as many as there are requests (latency above 0)."""
+    deadline: Duration | None = Field(None, examples=["1 s"])
+    """Time after the request from which on a label is stale and dropped; omitted: none (latency above 0)."""
     energy: Energy | None = None
     """What one request and its label cost on the way there and back; omitted: what the component card says."""
 
@@ -263,13 +165,13 @@ class Device(Table):
     """Storage card: a name from `bimu-hw devices list`, or the path of a .toml file."""
     sampler: str
     """Sampling card: a name from `bimu-hw devices list`, or the path of a .toml file."""
-    holds: Literal["read", "query", "until_rewritten"] = _FILLED_LATER
+    holds: Literal["read", "query", "until_rewritten"] = FILLED_LATER
     """How long a drawn weight stays; omitted: what the sampling element does by itself."""
     programming: Literal["deterministic", "stochastic", "residue", "native"]
     """How a requested change becomes whole pulses; "native": at random from the gradient alone, lam unread."""
-    residue_bits: Annotated[int, Field(ge=0, le=32)] = Field(_FILLED_LATER, examples=[12])
+    residue_bits: Annotated[int, Field(ge=0, le=32)] = Field(FILLED_LATER, examples=[12])
     """Width of the digital residue of each cell; 0 for an unlimited float (residue, storage of finite levels)."""
-    lam_max: Positive = Field(_FILLED_LATER, examples=[4.0])
+    lam_max: Positive = Field(FILLED_LATER, examples=[4.0])
     """Natural parameter of the outermost level (storage of finite levels)."""
     conductance_map: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = None
     """Measured conductances that the storage elements start from: one .npz or .csv per layer (finite levels)."""
@@ -296,21 +198,21 @@ class Crossbar(Table):
     """Bits of the first layer's inputs; omitted: what the data need (all but analog)."""
     dac_bits: Bits = 0
     """Resolution of the word lines' converters at the first layer; 0 for exact (analog)."""
-    adc: Literal["sar", "flash", "sense_amplifier"] = _FILLED_LATER
+    adc: Literal["sar", "flash", "sense_amplifier"] = FILLED_LATER
     """Kind of the converters; omitted: sense_amplifier for 1 bit, else sar (adc_bits > 0)."""
     adc_bits: Bits = Field(examples=[6])
     """Resolution of the converters; 0 for exact."""
-    adc_range: ConverterRange = Field(_FILLED_LATER, examples=[0.5])
+    adc_range: ConverterRange = Field(FILLED_LATER, examples=[0.5])
     """Range of the converters as a fraction of the full-scale column sum, or "calibrated" (adc_bits > 0)."""
     partial_sum_bits: Annotated[int, Field(ge=0, le=24)] = 0
     """Width of the words in which the results of tiles and planes are added; 0 for unlimited."""
-    columns_per_adc: Annotated[int, Field(ge=1, examples=[8])]
-    """Columns that share one converter."""
+    columns_per_adc: Annotated[int, Field(ge=1)] = Field(FILLED_LATER, examples=[8])
+    """Columns that share one converter (without architecture.adcs_per_tile)."""
     ir_drop: Literal["none", "exact"] = "none"
     """Whether wires, drivers and sense circuits have the resistance of the component card."""
     compensation: Literal["none", "column_gain"] = "none"
     """Whether each column's mean loss is made up for by the gain of its sense circuit (ir_drop)."""
-    gradient_bits: Bits = Field(_FILLED_LATER, examples=[8])
+    gradient_bits: Bits = Field(FILLED_LATER, examples=[8])
     """Bits of the error that drives the backward read; 0 for unquantised (not analog, hard, hidden layers)."""
 
 
@@ -324,18 +226,55 @@ class Components(Table):
 
 
 class Accelerator(Table):
-    """Time: arrivals, queue and programming."""
+    """Time: arrivals, queue, who comes first, programming and power."""
 
-    arrivals: Literal["periodic", "poisson", "back_to_back"]
+    arrivals: Literal["periodic", "poisson", "back_to_back", "trace"]
     """When examples arrive."""
     rate: Rate | None = Field(None, examples=["10 kHz"])
     """Mean arrival rate (periodic, poisson)."""
-    queue: Annotated[int, Field(ge=1, le=2**20)] = Field(_FILLED_LATER, examples=[16])
-    """Places of the input queue; an example that finds it full is dropped and counted (periodic, poisson)."""
+    trace: Annotated[str, Field(min_length=1)] | None = Field(None, examples=["arrivals.csv"])
+    """CSV file with the arrival times in seconds, relative to the scenario (trace)."""
+    queue: Places = Field(FILLED_LATER, examples=[16])
+    """Places of the input queue, or "unbounded" (not back_to_back)."""
+    when_full: Literal["drop", "back_pressure"] = "drop"
+    """What becomes of an example that finds the queue full: it is dropped and counted, or it and its source wait."""
+    priority: Literal["update_first", "inference_first", "fifo"] = "update_first"
+    """Who comes first where an update and an inference both wait, for the controller or for an array."""
     write_columns: Annotated[int, Field(ge=1, examples=[32])]
     """Columns of a row that are programmed at once."""
+    verify_retries: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """How often each pulse is repeated after a read that verifies it; omitted: programming is not verified."""
     power_gating: bool = False
     """Whether sampling elements are biased during inference only, rather than always."""
+    sleep_after: Duration | None = Field(None, examples=["10 us"])
+    """Idle time after which the chip is switched off until there is work; omitted: never."""
+    refresh_interval: Duration | None = Field(None, examples=["1 s"])
+    """Time between two refreshes, in which every cell is read and written back; omitted: none."""
+
+
+class Architecture(Table):
+    """What the parts of the chip share, and what works side by side; omitted: nothing of either."""
+
+    pipeline: Literal["none", "samples", "queries"] = "none"
+    """What works side by side: nothing, the samples of one job, or several jobs too."""
+    in_flight: Annotated[int, Field(ge=1, le=1024)] | None = Field(default=None, examples=[4])
+    """Queries in flight at most (pipeline = "queries")."""
+    adcs_per_tile: Count | None = None
+    """Converters of a tile, in place of crossbar.columns_per_adc."""
+    tiles_per_adc: Count = 1
+    """Tiles of a layer that share a set of converters, which turns to one after the other."""
+    samplers_per_tile: Count | None = None
+    """Sampling elements of a tile, which draw its weights in turn; omitted: one per cell (device.holds = "query")."""
+    digital_units: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Digital units, each with the lanes of the component card (pipelined)."""
+    digital_bits: Annotated[int, Field(ge=4, le=64)] | None = None
+    """Width of the words of the digital units, for their energy; omitted: that of the component card."""
+    interconnect: Literal["none", "bus"] = "none"
+    """Whether moving inputs, sums and lam between tiles and digital units takes time and energy."""
+    tile_groups: Count = 1
+    """Groups that the layers are dealt to in turn, each with a bus of its own (interconnect)."""
+    write_drivers: Count | None = None
+    """Tiles of a layer that are programmed at once; omitted: all."""
 
 
 class Ageing(Table):
@@ -371,6 +310,8 @@ class Record(Table):
     """Whether the state of every cell is recorded."""
     snapshot_limit: Annotated[int, Field(ge=2)] = 100
     """Most recorded states; where more are due, only every second, third and so on is taken."""
+    timeline: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    """Stages of the beginning that are recorded one by one, for `bimu-hw trace`."""
     checkpoint_interval: Duration = Field(default="30 s", validate_default=True)
     """Least time, of the clock on the wall, between two checkpoints that an interrupted run resumes from."""
 
@@ -430,6 +371,8 @@ class ScenarioFile(Table):
     """Circuits around the arrays."""
     accelerator: Accelerator
     """Arrivals, queue and programming."""
+    architecture: Architecture = Architecture()
+    """Sharing and pipelining."""
     ageing: Annotated[tuple[Ageing, ...], Field(strict=False)] = ()
     """Pauses and bakes of the chip, in this order where several follow one task."""
     evaluation: Evaluation = Evaluation()

@@ -1,0 +1,56 @@
+"""Which report a folder gets, or two of them: that of runs, or that of sweeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bimu_hw.errors import RunError
+from bimu_hw.record import RUN_FILE
+from bimu_hw.report.compare_page import compare_runs
+from bimu_hw.report.run_page import report_run
+from bimu_hw.report.sweep_page import report_sweep
+from bimu_hw.sweep.folder import PLAN_FILE
+
+
+def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
+    """Write the report of a run or of a sweep; return its page.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Of a finished run, or of a sweep, finished or not.
+    out : str or Path, optional
+        Folder of the report; default: ``report`` in that of the run or sweep.
+
+    Raises
+    ------
+    RunError
+        If the folder holds neither, or the report cannot be written.
+    """
+    folder = Path(folder)
+    if (folder / RUN_FILE).is_file() or folder.name == RUN_FILE:
+        return report_run(folder if folder.is_dir() else folder.parent, out)
+    if (folder / PLAN_FILE).is_file():
+        return report_sweep(folder, out)
+    raise RunError(f"{folder}: holds neither a finished run (no {RUN_FILE}) nor a sweep; give the folder of one.")
+
+
+def write_comparison(a: str | Path, b: str | Path, out: str | Path) -> Path:
+    """Write the comparison of two runs; return its page.
+
+    Parameters
+    ----------
+    a, b : str or Path
+        Folders of finished runs.
+    out : str or Path
+        Folder of the comparison.
+
+    Raises
+    ------
+    RunError
+        If one of the two is no finished run, or the page cannot be written.
+    """
+    for folder in (Path(a), Path(b)):
+        if not (folder / RUN_FILE).is_file():
+            raise RunError(f"{folder}: holds no finished run (no {RUN_FILE}); give the folders of two runs.")
+    return compare_runs(a, b, out)

@@ -1,0 +1,146 @@
+"""Reports: pages that stand alone and are well-formed, and what lies beside them for a paper."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from bimu_hw.cards import shipped_cards
+from bimu_hw.cli import run_commands
+from bimu_hw.report.bibliography import bibliography, references
+from bimu_hw.report.methods import methods
+from bimu_hw.report.page import Page
+
+
+def elements(page: Path) -> list[ET.Element]:
+    """Return the elements of a page, which must be well-formed."""
+    return list(ET.fromstring(page.read_text(encoding="utf-8").removeprefix("<!DOCTYPE html>")).iter())
+
+
+def assert_stands_alone(page: Path) -> None:
+    """Nothing on the page comes from the network; what it points to lies beside it."""
+    for element in elements(page):
+        assert element.tag not in ("script", "link", "iframe", "object"), element.tag
+        for name, value in element.attrib.items():
+            if name == "src":
+                assert value.startswith("data:image/"), value[:60]
+            if name == "href":
+                assert (page.parent / value).is_file(), value
+            assert not re.match(r"(https?:)?//", value), value
+        if element.tag == "style":
+            assert "url(" not in element.text
+            assert "@import" not in element.text
+
+
+@pytest.fixture(scope="module")
+def page(short_run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("report")
+    assert run_commands(["report", str(short_run), "--out", str(out)]) == 0
+    return out / "index.html"
+
+
+def test_the_page_of_a_run_stands_alone_and_has_its_numbers(page, short_run):
+    assert_stands_alone(page)
+    summary = json.loads((short_run / "summary.json").read_text(encoding="utf-8"))
+    text = page.read_text(encoding="utf-8")
+    assert f"{100 * summary['accuracy_newest_task']:.1f} %" in text
+    assert f"{100 * summary['assumed_energy_fraction']:.1f} % of the energy rests on values that are assumed" in text
+    assert text.count("<figure") == 8
+
+
+def test_every_figure_is_there_for_one_and_two_columns(page):
+    figures = page.parent / "figures"
+    names = {path.name.rpartition("_")[0] for path in figures.iterdir()}
+    assert {"accuracy", "energy", "latency", "freezing"} <= names
+    for name in names:
+        for width in ("1col", "2col"):
+            assert (figures / f"{name}_{width}.pdf").read_bytes().startswith(b"%PDF")
+            ET.parse(figures / f"{name}_{width}.svg")
+    wide, narrow = (
+        float(ET.parse(figures / f"accuracy_{width}.svg").getroot().attrib["width"].removesuffix("pt"))
+        for width in ("2col", "1col")
+    )
+    assert (wide, narrow) == pytest.approx((182.0 / 25.4 * 72, 88.9 / 25.4 * 72), rel=1e-4)
+
+
+def test_the_references_are_those_of_every_card_in_use(page):
+    text = (page.parent / "references.bib").read_text(encoding="utf-8")
+    keys = re.findall(r"^@\w+\{([^,]+),", text, flags=re.M)
+    assert len(keys) == len(set(keys))
+    assert "cottart2026" in keys
+    for name in ("dw_notched", "smtj_50ns"):
+        for reference in shipped_cards()[name].references.values():
+            doi = re.search(r"10\.\d{4,9}/[^\s,;]+", reference)
+            assert doi is None or doi[0].rstrip(".") in text
+
+
+def test_two_cards_may_use_one_key_for_different_texts():
+    cards = list(shipped_cards().values())
+    every = references(cards, "bimu")
+    texts = {text for card in cards for text in card.references.values()}
+    assert set(every.values()) >= texts
+    assert len(every) == len(set(every.values()))
+    assert bibliography(cards).count("\n@") == len(references(cards)) - 1
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not on PATH")
+def test_the_table_goes_through_latex(page, tmp_path):
+    table = (page.parent / "table.tex").read_text(encoding="utf-8")
+    (tmp_path / "t.tex").write_text(
+        rf"\documentclass{{article}}\usepackage{{booktabs,textcomp}}\begin{{document}}{table}\end{{document}}",
+        encoding="utf-8",
+    )
+    subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_methods_say_what_was_run_and_what_was_left_out(short_run):
+    resolved = json.loads((short_run / "scenario.json").read_text(encoding="utf-8"))
+    text = methods(resolved, "1.2.3")
+    for words in ("simulated, with bimu-hw 1.2.3", "S = 5", "16 levels over ±4", "6-bit", "wires were ideal",
+                  "cards dw_notched, smtj_50ns, cmos_28nm", "What is not modelled"):  # fmt: skip
+        assert words in text
+    resolved["crossbar"] |= {"ir_drop": "exact", "adc_bits": 0}
+    text = methods(resolved, "1.2.3")
+    assert "solved exactly" in text
+    assert "Left out here: quantisation by output converters." in text
+
+
+def test_text_is_escaped():
+    page = Page('<b>"&')
+    page.paragraph("a < b & c")
+    page.table(("<th>",), [("x<y",)])
+    page.code("</code><script>alert(1)</script>", "<title>", closed=True)
+    page.figures([(b"<svg/>", 'caption "quoted" <i>', (), False)])
+    root = ET.fromstring(page.html().removeprefix("<!DOCTYPE html>"))
+    assert not list(root.iter("script"))
+    assert not list(root.iter("i"))
+    assert root.find("body/h1").text == '<b>"&'
+    assert root.find(".//img").attrib["alt"] == 'caption "quoted" <i>'
+
+
+@pytest.mark.parametrize("make", [lambda f: None, lambda f: f.mkdir(), lambda f: f.write_text("x")])
+def test_what_is_no_run_is_refused_in_one_sentence(make, tmp_path, capsys):
+    folder = tmp_path / "nothing"
+    make(folder)
+    assert run_commands(["report", str(folder)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert "holds neither a finished run" in err
+
+
+def test_a_damaged_run_is_refused_and_leaves_no_page(short_run, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(short_run, folder)
+    (folder / "summary.json").write_text("{", encoding="utf-8")
+    assert run_commands(["report", str(folder)]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+    assert not (folder / "report" / "index.html").exists()
+    (folder / "run.nc").write_bytes(b"no netcdf")
+    assert run_commands(["report", str(folder)]) == 2
