@@ -117,7 +117,7 @@ CONDITIONS = (
         for key, idle in (("adc_bits", 0), ("columns_per_adc", 1))
     ),
     Condition(
-        "crossbar", "adc", lambda file, n_levels: (file.crossbar.adc_bits or 0) > 0,
+        "crossbar", "adc", lambda file, n_levels: _has_converters(file),
         "an exact converter (adc_bits = 0) is of no kind", idle="sar",
     ),
     Condition(
@@ -125,7 +125,7 @@ CONDITIONS = (
         "there is nothing to compensate without crossbar.ir_drop = \"exact\"", idle="none",
     ),
     Condition(
-        "crossbar", "adc_range", lambda file, n_levels: (file.crossbar.adc_bits or 0) > 0,
+        "crossbar", "adc_range", lambda file, n_levels: _has_converters(file),
         "an exact converter (adc_bits = 0) has no range", needed_by="crossbar.adc_bits = {file.crossbar.adc_bits}",
         idle=1.0,
     ),
@@ -142,6 +142,12 @@ CONDITIONS = (
         for key in ("snapshots", "snapshot_limit")
     ),
 )  # fmt: skip
+
+
+def _has_converters(file: ScenarioFile) -> bool:
+    crossbar = file.crossbar
+    # Without their number of bits, which is asked for, nothing else about them is at fault.
+    return crossbar.accumulate == "analog" if crossbar.adc_bits is None else crossbar.adc_bits > 0
 
 
 def _reads_backwards(file: ScenarioFile) -> bool:
