@@ -76,6 +76,13 @@ def candidates(scenario: Scenario, n: int) -> list[tuple[str, ...]]:
     return found
 
 
+def _one_task(scenario: Scenario) -> list[str]:
+    """Return the overrides that leave one task of a stream, and next to no evaluation."""
+    n = scenario.stream.examples
+    length = [] if n is None else [f"stream.examples={n // scenario.stream.tasks}"]
+    return ["stream.tasks=1", "evaluation.examples=1", *length]
+
+
 def compare_cells(
     path: Path, out: Path, *, cells: Sequence[str] = tuple(CELLS), seeds: int = 3, settings: int = 8,
     overrides: Sequence[str] = (), say: Say = lambda sentence: None,
@@ -116,8 +123,7 @@ def compare_cells(
                 break
             say(f"{cell}: setting {n + 1} of {settings}")
             one = load_scenario(
-                path, [*overrides, f"device.cell={cell}", *setting, "stream.tasks=1", "evaluation.examples=1"],
-                seed=_SEARCH_SEED,
+                path, [*overrides, f"device.cell={cell}", *setting, *_one_task(scenario)], seed=_SEARCH_SEED,
             )  # fmt: skip
             tried.append((measure(one, out / "search").summary["accuracy_online"], setting))
         online, best = max(tried, key=lambda entry: entry[0])
