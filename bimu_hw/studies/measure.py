@@ -106,7 +106,7 @@ def _run(scenario: Scenario) -> Measured:
 
     epistemic = np.asarray(queries["epistemic"].values, np.float64)
     return Measured(
-        summarise(tree, run.facts()), ledger.counts.sum(axis=1), ledger.array_joules.sum(axis=1), run.costs.joules,
+        summarise(tree), ledger.counts.sum(axis=1), ledger.array_joules.sum(axis=1), run.costs.table.joules,
         to_seconds(run.plan.inference_ticks), fraction("dead_zone_fraction"), fraction("rail_fraction"),
         epistemic[len(epistemic) // 2 :],
     )  # fmt: skip
