@@ -30,12 +30,8 @@ FLOORS = {
     "bimu_hw.report": 8, "bimu_hw.cli": 8, "bimu_hw.testing": 8, "bimu_hw.spice": 8, "bimu_hw.cli_spice": 8,
     "bimu_hw.cli_devices": 8, "bimu_hw.cli_native": 8, "bimu_hw.cli_sampler": 8, "bimu_hw.cli_characterise": 8,
     "bimu_hw.fitting": 8, "bimu_hw.reproduction": 8, "bimu_hw.cli_reproduce": 8, "bimu_hw.published": 8,
-<<<<<<< HEAD
     "bimu_hw.cli_published": 8, "bimu_hw.cli_sweep": 8, "bimu_hw.cli_report": 8,
-=======
-    "bimu_hw.cli_published": 8, "bimu_hw.cli_sweep": 8,
     "bimu_hw.studies": 8, "bimu_hw.cli_cells": 8, "bimu_hw.cli_labels": 8,
->>>>>>> 6857300 (Compare cell architectures with one command, the rule tuned alike)
     "bimu_hw": 9, "bimu_hw.__main__": 9,
 }  # fmt: skip
 
@@ -60,11 +56,8 @@ OUTSIDE = {
     "matplotlib": ("bimu_hw.report", "bimu_hw.analysis", "bimu_hw.fitting"),
     "click": ("bimu_hw.cli", "bimu_hw.cli_spice", "bimu_hw.cli_devices", "bimu_hw.cli_native", "bimu_hw.cli_sampler",
               "bimu_hw.cli_characterise", "bimu_hw.cli_reproduce", "bimu_hw.cli_published", "bimu_hw.cli_sweep",
-<<<<<<< HEAD
-              "bimu_hw.cli_report"),
-=======
+              "bimu_hw.cli_report",
               "bimu_hw.cli_cells", "bimu_hw.cli_labels"),
->>>>>>> 6857300 (Compare cell architectures with one command, the rule tuned alike)
     "tqdm": ("bimu_hw.cli", "bimu_hw.run", "bimu_hw.sweep"),
     "pytest": ("bimu_hw.testing",),  # the conformance suite is a test that strangers run
     "hypothesis": ("bimu_hw.testing",),
