@@ -137,6 +137,8 @@ class WorkPlan:
         self._update_segment = architecture.segment(self.update_stages, 1, n_layers)
         self.refresh = self._plan_refresh()
         self.reforward = relaxed
+        self._written: dict[int, tuple[npt.NDArray[np.int64], tuple[int, int]]] = {}
+        self._last_piece: tuple[list[Stage], Piece] | None = None
         self.area = self._plan_area({"component": components, "storage": storage, "sampler": sampler})
         #: Multiply-accumulates of one query: every weight of every sample, once.
         self.macs = chip.n_sample * sum(synapses.lam.size for synapses in chip.layers)
@@ -418,20 +420,33 @@ class WorkPlan:
         by_layer = layer_counts(len(self._chip.layers))
         stages = []
         retries = self.architecture.verify_retries
-        times, verify = 1 + max(retries, 0), self._read_lam if retries >= 0 else 0
-        slot_ticks = np.array([self._write_row, self._width_up + verify, self._width_down + verify]) * times
+        times = 1 + max(retries, 0)
         for k, layer in enumerate(done):
             counts = by_layer[k]
             up, down = layer.pulses_up * times, (layer.pulses_down + layer.refresh_pulses) * times
             _add(counts, "storage", "pulse_up", up)
             _add(counts, "storage", "pulse_down", down)
-            _add(counts, "write_driver", "row", int(layer.tiles[:, 0].sum()) * times)
+            rows, ticks = self._writing_of(layer.tiles)
+            _add(counts, "write_driver", "row", rows)
             if retries >= 0:
                 _add(counts, "storage", "read", up + down)
-            ticks = layer.tiles @ slot_ticks
-            if ticks.any():
-                stages.append(Stage("write_drivers", self._busiest(ticks), layer=k))
+            if ticks:
+                stages.append(Stage("write_drivers", ticks, layer=k))
         return Entry.of(by_layer), stages
+
+    def _writing_of(self, tiles: npt.NDArray[np.int64]) -> tuple[int, int]:
+        """Return row-wise operations and ticks of writing tiles; remembered for those that cannot change."""
+        known = self._written.get(id(tiles))
+        if known is not None:
+            return known[1]
+        retries = self.architecture.verify_retries
+        times, verify = 1 + max(retries, 0), self._read_lam if retries >= 0 else 0
+        slot_ticks = np.array([self._write_row, self._width_up + verify, self._width_down + verify]) * times
+        work = int(tiles[:, 0].sum()) * times, self._busiest(tiles @ slot_ticks)
+        if not tiles.flags.writeable:
+            # Kept with the array, so that no other one gets its number.
+            self._written[id(tiles)] = tiles, work
+        return work
 
     def _busiest(self, ticks: npt.NDArray[np.int64]) -> int:
         """Return how long the busiest driver writes: each has a tile, or every so-manieth one after the other."""
@@ -441,13 +456,17 @@ class WorkPlan:
         return max(int(ticks[first::drivers].sum()) for first in range(drivers))
 
     def update_piece(self, programming: list[Stage]) -> Piece:
-        """Return the work of an update without its forward pass."""
+        """Return the work of an update without its forward pass; that of the last one if it is the same."""
+        if self._last_piece is not None and self._last_piece[0] == programming:
+            return self._last_piece[1]
         stages = [*self.update_stages, *programming]
         segment = self._update_segment
         if programming:
             more = self.architecture.segment(programming, 1, len(self._chip.layers))
             segment = Segment(1, np.append(segment.units, more.units), np.append(segment.ticks, more.ticks))
-        return Piece((self.update_block, Block.of(programming)), segment, stages)
+        piece = Piece((self.update_block, Block.of(programming)), segment, stages)
+        self._last_piece = programming, piece
+        return piece
 
 
 def _add(counts: Counts, component: str, name: str, n: int) -> None:
