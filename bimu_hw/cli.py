@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from bimu_hw import __version__
+from bimu_hw.cli_cells import cells
 from bimu_hw.cli_characterise import characterise_command
 from bimu_hw.cli_devices import fit_command
 from bimu_hw.cli_native import native
@@ -212,6 +213,7 @@ def show_device(name: str) -> None:
 
 commands.add_command(spice)
 commands.add_command(reproduce)
+commands.add_command(cells)
 commands.add_command(published)
 for command in (sweep, status, collect_command, replay, reprice):
     commands.add_command(command)

@@ -127,7 +127,7 @@ def simulate(case: Case, point: str, values: Mapping[str, float] | None = None, 
     for n_in, n_out in macro.layers:
         read = TileRead(
             n_in, n_out, macro.tile_wordlines, macro.tile_bitlines, macro.phases, macro.columns_per_adc,
-            macro.accumulate, macro.adders,
+            accumulate=macro.accumulate, adders=macro.adders,
         )  # fmt: skip
         counts += read.counts()
         lines = round(n_in * macro.lines_per_input * macro.lines_driven)

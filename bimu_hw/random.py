@@ -46,6 +46,7 @@ class Purpose(IntEnum):
     PRICE = 25
     SWEEP = 26
     LABEL_LATENCY = 27
+    SEARCH = 28
 
 
 _MASK = (1 << 64) - 1

@@ -31,6 +31,7 @@ from bimu_hw.accelerator.query import QueryRow
 from bimu_hw.checkpoint import Checkpoints, source_digest
 from bimu_hw.costs import components_in_use, costs_of
 from bimu_hw.crossbar.calibration import CALIBRATION_EXAMPLES, calibrate
+from bimu_hw.crossbar.cells_read import as_read
 from bimu_hw.crossbar.chip import Chip, Encoded
 from bimu_hw.crossbar.encoding import InputEncoder, driver_bow
 from bimu_hw.crossbar.readout import ArraySpec, Wires
@@ -418,11 +419,11 @@ def build_chip(scenario: Scenario, n_in: int, n_classes: int) -> Chip:
         s.crossbar.tile_wordlines, s.crossbar.tile_bitlines, s.crossbar.columns, s.crossbar.inputs,
         s.crossbar.adc_bits, s.crossbar.adc_range if isinstance(s.crossbar.adc_range, float) else 1.0,
         s.crossbar.gradient_bits, s.accelerator.write_columns, *_converter_errors(s), s.crossbar.partial_sum_bits,
-        _wires(s), s.crossbar.compensation,
+        _wires(s), s.crossbar.compensation, s.crossbar.accumulate,
     )  # fmt: skip
     synapses = SynapseSpec(
-        s.storage_card, s.sampler_card, s.device.programming, s.device.residue_bits, s.device.lam_max,
-        s.device.holds, s.crossbar.columns, RULES[s.learning.rule].weights,
+        s.storage_card, as_read(s.sampler_card, s.crossbar.accumulate), s.device.programming, s.device.residue_bits,
+        s.device.lam_max, s.device.holds, s.crossbar.columns, RULES[s.learning.rule].weights,
     )  # fmt: skip
     seeds = Seeds(s.seeds.fabrication, s.seeds.noise, s.seeds.data)
     sizes = [n_in, *s.network.hidden, n_classes]

@@ -135,7 +135,7 @@ def test_the_two_commands_of_the_readme_need_nothing_set_up():
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install -q -e ")
         assert command.count("\n") == 1
     assert first.rstrip().endswith("&& .venv/bin/bimu-hw run quickstart")
-    assert second.rstrip().endswith("&& .venv/bin/python -m pytest")
+    assert second.rstrip().endswith("&& .venv/bin/python -m pytest -n auto --dist loadfile")
     extras = tomllib.loads(text_of("pyproject.toml"))["project"]["optional-dependencies"]
     named = set(re.findall(r"\.\[(\w+)\]", first + second + text_of("CONTRIBUTING.md")))
     assert named == {"test", "dev"} <= set(extras)

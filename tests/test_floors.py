@@ -32,6 +32,7 @@ FLOORS = {
     "bimu_hw.fitting": 8, "bimu_hw.reproduction": 8, "bimu_hw.cli_reproduce": 8, "bimu_hw.published": 8,
     "bimu_hw.cli_published": 8, "bimu_hw.cli_sweep": 8, "bimu_hw.cli_report": 8,
     "bimu_hw.cli_reprice": 8, "bimu_hw.reprice": 8,
+    "bimu_hw.studies": 8, "bimu_hw.cli_cells": 8, "bimu_hw.cli_labels": 8,
     "bimu_hw": 9, "bimu_hw.__main__": 9,
 }  # fmt: skip
 
@@ -43,7 +44,7 @@ OUTSIDE = {
     "llvmlite": ("bimu_hw.kernels", "bimu_hw.run"),
     "scipy": ("bimu_hw.crossbar", "bimu_hw.learning", "bimu_hw.analysis", "bimu_hw.fitting", "bimu_hw.sweep"),
     "simpy": ("bimu_hw.accelerator",),
-    "xarray": ("bimu_hw.record", "bimu_hw.analysis", "bimu_hw.report", "bimu_hw.run", "bimu_hw.sweep"),
+    "xarray": ("bimu_hw.reprice", "bimu_hw.record", "bimu_hw.analysis", "bimu_hw.report", "bimu_hw.run", "bimu_hw.sweep"),
     "h5netcdf": ("bimu_hw.record",),
     "h5py": ("bimu_hw.record",),
     "pooch": ("bimu_hw.learning",),
@@ -56,7 +57,7 @@ OUTSIDE = {
     "matplotlib": ("bimu_hw.report", "bimu_hw.analysis", "bimu_hw.fitting"),
     "click": ("bimu_hw.cli", "bimu_hw.cli_spice", "bimu_hw.cli_devices", "bimu_hw.cli_native", "bimu_hw.cli_sampler",
               "bimu_hw.cli_characterise", "bimu_hw.cli_reproduce", "bimu_hw.cli_published", "bimu_hw.cli_sweep",
-              "bimu_hw.cli_report", "bimu_hw.cli_reprice"),
+              "bimu_hw.cli_report", "bimu_hw.cli_reprice", "bimu_hw.cli_cells", "bimu_hw.cli_labels"),
     "tqdm": ("bimu_hw.cli", "bimu_hw.run", "bimu_hw.sweep"),
     "pytest": ("bimu_hw.testing",),  # the conformance suite is a test that strangers run
     "hypothesis": ("bimu_hw.testing",),

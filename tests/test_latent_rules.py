@@ -11,7 +11,7 @@ from building import analog, make_card, make_chip, synapse_spec
 
 from bimu_hw.cards import shipped_cards
 from bimu_hw.checkpoint import read_checkpoint, write_checkpoint
-from bimu_hw.crossbar.synapse_spec import to_rails
+from bimu_hw.crossbar.rails import RAIL, Rails
 from bimu_hw.devices import get_model
 from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels.batch_norm import normalise_units, normalise_units_backward, update_statistics
@@ -148,7 +148,24 @@ def test_signs_are_the_same_for_every_event_and_zero_is_positive():
         layer.read(event, 0.0)
         layer.sample(event, 0.0, out)
         np.testing.assert_array_equal(out, np.broadcast_to(np.where(layer.lam >= 0, 1, -1).reshape(40, 30), out.shape))
-    assert to_rails(np.array([-1e-30, 0.0, 2.0], F)).tolist() == [-20.0, 20.0, 20.0]
+
+
+def test_only_cells_whose_sign_has_changed_are_driven_anew():
+    rails, everything = Rails(4), np.arange(4, dtype=np.int32)
+    lam = np.array([-1e-30, 0.0, 2.0, -3.0], F)
+
+    def follow(cells=everything, **how):
+        drive, changed = rails.follow(lam, cells, **how)
+        assert drive is rails.drive
+        return changed.tolist()
+
+    assert follow() == [0, 1, 2, 3]
+    assert rails.drive.tolist() == [-RAIL, RAIL, RAIL, -RAIL]
+    lam[:] = [1.0, 1.0, -1.0, -1.0]
+    assert follow(np.array([1, 2], np.int32)) == [2]
+    assert follow() == [0]
+    assert rails.drive.tolist() == [RAIL, RAIL, -RAIL, -RAIL]
+    assert follow(anew=True) == [0, 1, 2, 3]
 
 
 SAMPLERS = sorted(name for name, card in shipped_cards().items() if get_model(card.model).role == "sampler")

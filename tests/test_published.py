@@ -71,7 +71,7 @@ def test_a_tile_read_counts_what_loops_over_tiles_planes_and_lines_count():
         driven, sensed, rows, columns, shared, adders = (int(n) for n in rng.integers(1, 40, 6))
         phases = tuple(tuple(int(n) for n in rng.integers(1, 5, rng.integers(1, 4))) for _ in range(rng.integers(1, 4)))
         for accumulate in ("analog", "popcount"):
-            read = TileRead(driven, sensed, rows, columns, phases, shared, accumulate, adders)
+            read = TileRead(driven, sensed, rows, columns, phases, shared, 1, accumulate, adders=adders)
             counted = dict.fromkeys(((o.component, o.name) for o in OPERATIONS), 0)
             for first in range(0, driven, rows):
                 height = min(rows, driven - first)

@@ -361,6 +361,10 @@ WITHOUT_EFFECT = {
     "device.lam_max": (["device.storage_params.n_levels=0", "device.residue_bits="], "4.0"),
     "crossbar.input_bits": (["crossbar.inputs=analog"], "4"),
     "crossbar.dac_bits": ([], "8"),
+    "crossbar.adc_bits": (["crossbar.accumulate=popcount", "crossbar.adc_range=", "crossbar.columns_per_adc="], "6"),
+    "crossbar.columns_per_adc": (
+        ["crossbar.accumulate=popcount", "crossbar.adc_range=", "crossbar.adc_bits="], "8"
+    ),
     "crossbar.adc": (["crossbar.adc_bits=0", "crossbar.adc_range="], "flash"),
     "crossbar.compensation": ([], "column_gain"),
     "crossbar.adc_range": (["crossbar.adc_bits=0"], "0.5"),

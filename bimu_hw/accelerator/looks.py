@@ -6,8 +6,8 @@
     integrating neuron several.
 ``popcount``
     The word lines are served one after the other, in all tiles at once. A gate compares each weight bit of the row
-    with the input bit (XNOR; AND for an input of 0 and 1), and a counter at the end of every bit line adds up. Sums are
-    exact integers; there is no converter.
+    with the input bit (XNOR; AND for an input of 0 and 1), and a counter at the end of every bit line adds up.
+    Backwards a tree of adders sums over the bit lines of a row. Sums are exact integers; there is no converter.
 
 Both directions of a read are described by the same numbers: forwards word lines are driven and bit lines sensed,
 backwards the other way round. What the cells need in order to have their weight at all (random bits, latches), what the
@@ -52,7 +52,11 @@ class TileRead:
         For each phase, how long each of its planes lasts, in integration times of the array.
     lines_per_converter : int
         Sensed lines that share a converter (analog).
+    tiles_per_converter : int
+        Tiles that share a set of converters, which turns to one after the other (analog).
     accumulate : {"analog", "popcount"}
+    transposed : bool
+        Whether word lines are sensed and bit lines driven: the backward read.
     adders : int
         Full adders that one weight bit passes (popcount): 1 in a counter; more where every cell has an adder for each
         bit of its running sum.
@@ -64,7 +68,9 @@ class TileRead:
     tile_sensed: int
     phases: tuple[tuple[int, ...], ...]
     lines_per_converter: int = 1
+    tiles_per_converter: int = 1
     accumulate: str = "analog"
+    transposed: bool = False
     adders: int = 1
 
     @property
@@ -85,8 +91,13 @@ class TileRead:
 
     @property
     def rows(self) -> int:
-        """Driven lines of the fullest tile."""
+        """Driven lines of the fullest tile: the largest magnitude of its sums."""
         return min(self.driven, self.tile_driven)
+
+    @property
+    def turns(self) -> int:
+        """Word lines of the fullest tile: a count serves one after the other in either direction."""
+        return min(self.sensed, self.tile_sensed) if self.transposed else self.rows
 
     @property
     def count_bits(self) -> int:
@@ -110,7 +121,29 @@ class TileRead:
         """Return how long the read takes; all tiles work in lock-step."""
         if self.accumulate == "popcount":
             # The carries of the last row run through the counter before the next plane begins.
-            return self.planes * (times.drive + (self.rows + self.count_bits) * times.step)
+            return self.planes * (times.drive + (self.turns + self.count_bits) * times.step)
         integration = sum(times.drive + n * times.integrate for phase in self.phases for n in phase)
+        return integration + len(self.phases) * self._conversion(times)
+
+    def conversions(self, times: LookTimes, first: int = 0) -> tuple[tuple[int, int], ...]:
+        """Return when converters work, as pairs of the tick they begin and the ticks they take; none in a count.
+
+        Parameters
+        ----------
+        times : LookTimes
+        first : int
+            Tick at which the read begins.
+        """
+        if self.accumulate == "popcount":
+            return ()
+        found, tick, convert = [], first, self._conversion(times)
+        for phase in self.phases:
+            tick += sum(times.drive + n * times.integrate for n in phase)
+            found.append((tick, convert))
+            tick += convert
+        return tuple(found)
+
+    def _conversion(self, times: LookTimes) -> int:
+        """Return how long the converters take to convert the sums of one phase."""
         columns = min(self.sensed, self.tile_sensed, self.lines_per_converter)
-        return integration + len(self.phases) * columns * times.convert
+        return columns * self.tiles_per_converter * times.convert

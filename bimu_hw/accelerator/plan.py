@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from bimu_hw.accelerator.architecture import PLAIN, Architecture
 from bimu_hw.accelerator.clock import to_ticks
+from bimu_hw.accelerator.looks import LookTimes, TileRead
 from bimu_hw.accelerator.machine import Segment, span
 from bimu_hw.accelerator.stage import RESOURCES, Block, Stage
 from bimu_hw.cards import Card
@@ -102,12 +103,15 @@ class WorkPlan:
         self._rule_writes_memory = rule_writes_memory
         cost = {name: fact.value for name, fact in components.costs.items()}
         name = components.name
-        self._drive = to_ticks(cost["driver_time"], f"{name}, driver_time")
-        self._convert = to_ticks(cost["adc_convert_time"], f"{name}, adc_convert_time")
         self._digital = to_ticks(cost["digital_time"], f"{name}, digital_time")
         self._lanes = int(cost["digital_lanes"])
         self._write_row = to_ticks(cost["write_row_time"], f"{name}, write_row_time")
-        self._integrate = to_ticks(sampler.costs["read_time"].value, f"{sampler.name}, read_time")
+        self._times = LookTimes(
+            to_ticks(cost["driver_time"], f"{name}, driver_time"),
+            to_ticks(sampler.costs["read_time"].value, f"{sampler.name}, read_time"),
+            to_ticks(cost["adc_convert_time"], f"{name}, adc_convert_time"),
+            to_ticks(cost["popcount_time"], f"{name}, popcount_time"),
+        )
         self._fresh = to_ticks(sampler.costs["sample_time"].value, f"{sampler.name}, sample_time")
         self._read_lam = to_ticks(storage.costs["read_time"].value, f"{storage.name}, read_time")
         self._width_up = to_ticks(storage.costs["pulse_width_up"].value, f"{storage.name}, pulse_width_up")
@@ -133,6 +137,8 @@ class WorkPlan:
         self._update_segment = architecture.segment(self.update_stages, 1, n_layers)
         self.refresh = self._plan_refresh()
         self.reforward = relaxed
+        self._written: dict[int, tuple[npt.NDArray[np.int64], tuple[int, int]]] = {}
+        self._last_piece: tuple[list[Stage], Piece] | None = None
         self.area = self._plan_area({"component": components, "storage": storage, "sampler": sampler})
         #: Multiply-accumulates of one query: every weight of every sample, once.
         self.macs = chip.n_sample * sum(synapses.lam.size for synapses in chip.layers)
@@ -174,8 +180,7 @@ class WorkPlan:
         stages = self.inference_piece.stages
         if holds == "read":
             shape = self._chip.layers[0].shape
-            columns = min(shape[1], self._chip.arrays.tile_bitlines, self._columns_per_adc)
-            return self._fresh_ticks(shape) + self._look((1,), columns, shape)[0]
+            return self._fresh_ticks(shape) + self._read(shape, (1,)).ticks(self._times)
         if self.architecture.pipeline != "none":
             return min(stage.ticks for stage in stages if stage.resource == "arrays")
         return sum(stage.ticks for stage in stages)
@@ -198,17 +203,26 @@ class WorkPlan:
         per_tile = self.architecture.samplers_per_tile
         return self._fresh * (-(-self._tile_cells(shape) // per_tile) if per_tile else 1)
 
-    def _look(
-        self, slots: tuple[int, ...], columns: int, shape: tuple[int, int], fresh: int = 0
-    ) -> tuple[int, tuple[tuple[int, int], ...]]:
-        """Return the duration of one look per plane, `columns` columns sharing a converter, and when it converts."""
-        convert = columns * min(self.architecture.tiles_per_adc, self._tiles(shape)) * self._convert
-        tick, converting = fresh, []
-        for n in slots:
-            tick += self._drive + n * self._integrate
-            converting.append((tick, convert))
-            tick += convert
-        return tick - fresh, tuple(converting)
+    def _read(self, shape: tuple[int, int], slots: tuple[int, ...], transposed: bool = False) -> TileRead:
+        """Return the read of a layer's tiles: one look per plane, forwards or backwards."""
+        arrays = self._chip.arrays
+        lines, tile = shape, (arrays.tile_wordlines, arrays.tile_bitlines)
+        if transposed:
+            lines, tile = lines[::-1], tile[::-1]
+        shared = min(self.architecture.tiles_per_adc, self._tiles(shape))
+        phases = tuple((n,) for n in slots)
+        return TileRead(*lines, *tile, phases, self._columns_per_adc, shared, arrays.accumulate, transposed)
+
+    def _look(self, read: TileRead, fresh: int, layer: int) -> Stage:
+        """Return the stage of a read that begins after the weights were drawn."""
+        ticks = fresh + read.ticks(self._times)
+        return Stage("arrays", ticks, self.samplers(layer), layer, read.conversions(self._times, fresh))
+
+    def _sum_bits(self, read: TileRead) -> int:
+        """Return the bits of the partial sums that leave a layer's tiles in a read."""
+        arrays = self._chip.arrays
+        counted = arrays.accumulate == "popcount"
+        return read.sums * (read.count_bits if counted else arrays.adc_bits or EXACT_BITS)
 
     def _move(self, counts: Counts, stages: list[Stage], layer: int, bits: int, times: int = 1) -> None:
         """Move bits between a layer's tile group and a digital unit, if there is a bus."""
@@ -223,10 +237,14 @@ class WorkPlan:
         """Return what takes area: cells, converters, and the periphery as one number."""
         chip = self._chip
         cells = sum(synapses.lam.size for synapses in chip.layers)
-        converters = 0
+        converters, counters, amplifiers = 0, 0, 0
         for synapses in chip.layers:
             row_tiles, _ = chip.arrays.tiles(synapses.shape)
             n_out, width = synapses.shape[1], chip.arrays.tile_bitlines
+            if chip.arrays.accumulate == "popcount":
+                amplifiers += row_tiles * n_out
+                counters += row_tiles * n_out * self._read(synapses.shape, (1,)).count_bits
+                continue
             of_tiles = [-(-min(width, n_out - start) // self._columns_per_adc) for start in range(0, n_out, width)]
             # Tiles that share a set of converters have one as large as the largest of them needs.
             converters += sum((of_tiles * row_tiles)[:: self.architecture.tiles_per_adc])
@@ -236,6 +254,8 @@ class WorkPlan:
             "storage": AreaBlock.of(cells, "storage.area", cards),
             "sampler": AreaBlock.of(samplers, "sampler.area", cards),
             "adc": AreaBlock.of(converters, "component.adc_area", cards),
+            "sense_amplifier": AreaBlock.of(amplifiers, "component.sense_area", cards),
+            "popcount": AreaBlock.of(counters, "component.popcount_area", cards),
             "dac": AreaBlock.of(inputs, "component.dac_area", cards),
             "periphery": AreaBlock.of(1, "component.periphery_area", cards),
         }
@@ -257,7 +277,7 @@ class WorkPlan:
             n_in, n_out = synapses.shape
             slots = self._input_slots if k == 0 else (1,) * chip.hidden_plane_count()
             planes = len(slots)
-            row_tiles, _ = chip.arrays.tiles(synapses.shape)
+            read = self._read(synapses.shape, slots)
             cells = n_in * n_out
             looks = planes if synapses.spec.holds == "read" else 1
             latched = synapses.spec.holds == "query"
@@ -268,27 +288,26 @@ class WorkPlan:
                 fresh += min(n_in, chip.arrays.tile_wordlines) * self._read_lam
             if k == 0 and chip.arrays.inputs == "analog":
                 _add(counts, "dac", "convert", n_in)
-            adds = planes * row_tiles * n_out + n_out
+            more = n_out
             if chip.arrays.columns == "xnor":
                 # What the lines that are on add to every column is known from their number.
-                adds += planes * -(-n_in // COUNTED_BITS)
+                more += planes * -(-n_in // COUNTED_BITS)
+            adds = read.sums + more
             macs = 3 * n_out + (n_out if k == last else 0)
             functions = 2 + (2 * n_out if k == last else 0)
             _add(counts, "sampler", "bit", looks * cells)
             _add(counts, "sampler", "latch", latched * cells)
-            _add(counts, "adc", "convert", planes * row_tiles * n_out)
-            _add(counts, "digital", "add", adds)
+            counts += read.counts()
+            _add(counts, "digital", "add", more)
             _add(counts, "digital", "mac", macs)
             _add(counts, "digital", "function", functions)
             in_bits = n_in * (self._input_bits if k == 0 else 1)
             _add(counts, "buffer", "read", in_bits)
             _add(counts, "buffer", "write", n_out * (1 if k < last else KEPT_BITS))
             _add(counts, "buffer", "read", chip.normalisation_bits * n_out)
-            columns = min(n_out, chip.arrays.tile_bitlines, self._columns_per_adc)
             self._move(counts, stages, k, in_bits)
-            ticks, converting = self._look(slots, columns, synapses.shape, fresh)
-            stages.append(Stage("arrays", fresh + ticks, self.samplers(k), k, converting))
-            self._move(counts, stages, k, planes * row_tiles * n_out * (chip.arrays.adc_bits or EXACT_BITS))
+            stages.append(self._look(read, fresh, k))
+            self._move(counts, stages, k, self._sum_bits(read))
             stages.append(Stage("digital", self._digital_ticks(adds + macs + functions), layer=k))
         return by_layer * chip.n_sample, stages
 
@@ -316,19 +335,16 @@ class WorkPlan:
             if k > 0:
                 slots = chip.arrays.gradient_slots
                 planes = len(slots)
-                _, column_tiles = chip.arrays.tiles((n_in, n_out))
+                back = self._read((n_in, n_out), slots, transposed=True)
                 looks = planes * n_sample
                 if chip.layers[k].spec.holds == "read":
                     _add(backward, "sampler", "bit", looks * n_in * n_out)
-                _add(backward, "adc", "convert", looks * column_tiles * n_in)
-                _add(backward, "digital", "add", looks * column_tiles * n_in + n_in * n_sample)
-                lines = min(n_in, chip.arrays.tile_wordlines, self._columns_per_adc)
+                backward += n_sample * back.counts()
+                _add(backward, "digital", "add", n_in * n_sample)
                 fresh = planes * self._fresh if chip.layers[k].spec.holds == "read" else 0
-                ticks, converting = self._look(slots, lines, (n_in, n_out), fresh)
                 self._move(backward, stages, k, n_out * (chip.arrays.gradient_bits or EXACT_BITS), n_sample)
-                stages += [Stage("arrays", fresh + ticks, self.samplers(k), k, converting)] * n_sample
-                sums = planes * column_tiles * n_in * (chip.arrays.adc_bits or EXACT_BITS)
-                self._move(backward, stages, k, sums, n_sample)
+                stages += [self._look(back, fresh, k)] * n_sample
+                self._move(backward, stages, k, self._sum_bits(back), n_sample)
         for k, synapses in enumerate(chip.layers):
             read, rule = (counts[phase_index(phase), k] for phase in ("read_lambda", "rule"))
             n_in, n_out = synapses.shape
@@ -396,27 +412,41 @@ class WorkPlan:
 
     def read_joules(self, reads: Reads) -> npt.NDArray[np.float64]:
         """Return the energy dissipated in the arrays, float64[layer]: V**2 G t over driven cells."""
-        return reads.conductance * self.volt2_second
+        # Bits that are counted are read by their amplifiers or latches, and no current flows through a column.
+        return reads.conductance * (self.volt2_second if self._chip.arrays.accumulate == "analog" else 0.0)
 
     def programming(self, done: tuple[Programming, ...]) -> tuple[Entry, list[Stage]]:
         """Return counts and stages of programming one update's pulses, handed over layer by layer."""
         by_layer = layer_counts(len(self._chip.layers))
         stages = []
         retries = self.architecture.verify_retries
-        times, verify = 1 + max(retries, 0), self._read_lam if retries >= 0 else 0
-        slot_ticks = np.array([self._write_row, self._width_up + verify, self._width_down + verify]) * times
+        times = 1 + max(retries, 0)
         for k, layer in enumerate(done):
             counts = by_layer[k]
             up, down = layer.pulses_up * times, (layer.pulses_down + layer.refresh_pulses) * times
             _add(counts, "storage", "pulse_up", up)
             _add(counts, "storage", "pulse_down", down)
-            _add(counts, "write_driver", "row", int(layer.tiles[:, 0].sum()) * times)
+            rows, ticks = self._writing_of(layer.tiles)
+            _add(counts, "write_driver", "row", rows)
             if retries >= 0:
                 _add(counts, "storage", "read", up + down)
-            ticks = layer.tiles @ slot_ticks
-            if ticks.any():
-                stages.append(Stage("write_drivers", self._busiest(ticks), layer=k))
+            if ticks:
+                stages.append(Stage("write_drivers", ticks, layer=k))
         return Entry.of(by_layer), stages
+
+    def _writing_of(self, tiles: npt.NDArray[np.int64]) -> tuple[int, int]:
+        """Return row-wise operations and ticks of writing tiles; remembered for those that cannot change."""
+        known = self._written.get(id(tiles))
+        if known is not None:
+            return known[1]
+        retries = self.architecture.verify_retries
+        times, verify = 1 + max(retries, 0), self._read_lam if retries >= 0 else 0
+        slot_ticks = np.array([self._write_row, self._width_up + verify, self._width_down + verify]) * times
+        work = int(tiles[:, 0].sum()) * times, self._busiest(tiles @ slot_ticks)
+        if not tiles.flags.writeable:
+            # Kept with the array, so that no other one gets its number.
+            self._written[id(tiles)] = tiles, work
+        return work
 
     def _busiest(self, ticks: npt.NDArray[np.int64]) -> int:
         """Return how long the busiest driver writes: each has a tile, or every so-manieth one after the other."""
@@ -426,13 +456,17 @@ class WorkPlan:
         return max(int(ticks[first::drivers].sum()) for first in range(drivers))
 
     def update_piece(self, programming: list[Stage]) -> Piece:
-        """Return the work of an update without its forward pass."""
+        """Return the work of an update without its forward pass; that of the last one if it is the same."""
+        if self._last_piece is not None and self._last_piece[0] == programming:
+            return self._last_piece[1]
         stages = [*self.update_stages, *programming]
         segment = self._update_segment
         if programming:
             more = self.architecture.segment(programming, 1, len(self._chip.layers))
             segment = Segment(1, np.append(segment.units, more.units), np.append(segment.ticks, more.ticks))
-        return Piece((self.update_block, Block.of(programming)), segment, stages)
+        piece = Piece((self.update_block, Block.of(programming)), segment, stages)
+        self._last_piece = programming, piece
+        return piece
 
 
 def _add(counts: Counts, component: str, name: str, n: int) -> None:

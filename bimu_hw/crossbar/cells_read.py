@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,14 @@ from bimu_hw.errors import ScenarioError
 from bimu_hw.kernels.bits import fill_normal
 
 FloatArray = npt.NDArray[np.float32]
+
+
+def as_read(sampler: Card, accumulate: str) -> Card:
+    """Return a sampling card as its cells are read: a bit that is counted has no conductance that could spread."""
+    if accumulate == "analog":
+        return sampler
+    exact = replace(sampler.costs["g_spread"], value=0.0, low=0.0, high=0.0)
+    return replace(sampler, costs={**sampler.costs, "g_spread": exact})
 
 
 class CellsRead:

@@ -67,6 +67,8 @@ class ArraySpec:
         Resistances; none at all if not given.
     compensation : {"none", "column_gain"}
         Whether the mean loss of each column in the wires is made up for by the gain of its sense circuit.
+    accumulate : {"analog", "popcount"}
+        Whether columns add up currents, or gates and counters add up weight bits, exactly.
     """
 
     tile_wordlines: int
@@ -83,6 +85,7 @@ class ArraySpec:
     partial_sum_bits: int = 0
     wires: Wires | None = None
     compensation: str = "none"
+    accumulate: str = "analog"
 
     def tiles(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Return how many tiles a layer takes along its word lines and along its bit lines."""

@@ -95,15 +95,6 @@ class Programming(NamedTuple):
     refresh_pulses: int = 0
 
 
-#: |lam| that a sampling element is driven with to say a sign: one draw in 4e17 of an ideal one says the other.
-RAIL = np.float32(20.0)
-
-
-def to_rails(lam: FloatArray) -> FloatArray:
-    """Return what drives sampling elements to the sign of lam; 0 counts as positive."""
-    return np.where(lam >= 0, RAIL, -RAIL)
-
-
 class UpdatePlan(NamedTuple):
     """What an update in one pass works on (`bimu_hw.kernels.update.update_layer`)."""
 

@@ -16,8 +16,9 @@ from bimu_hw.crossbar.cells_read import CellsRead
 from bimu_hw.crossbar.encoding import EXACT_STEP, InitialLam, initial_levels, level_grid
 from bimu_hw.crossbar.keys import event_key
 from bimu_hw.crossbar.nonidealities import LayerNonidealities
+from bimu_hw.crossbar.rails import Rails
 from bimu_hw.crossbar.snapshot import snapshot
-from bimu_hw.crossbar.synapse_spec import POLICIES, Programming, Seeds, SynapseSpec, UpdatePlan, all_cells, to_rails
+from bimu_hw.crossbar.synapse_spec import POLICIES, Programming, Seeds, SynapseSpec, UpdatePlan, all_cells
 from bimu_hw.crossbar.writing import Writing
 from bimu_hw.devices import ROOM_TEMPERATURE, Grid, Site, new_state, time_matters
 from bimu_hw.kernels import aligned_zeros
@@ -95,6 +96,7 @@ class SynapseArray:
         self._sampler_state = new_state(sampler, n)
         # The second at which the sampling elements should have taken over the lam of all cells; None: they have.
         self._bias_due: float | None = None
+        self._rails = Rails(n)
         bits = spec.residue_bits
         self._register_step = 2.0**-bits if bits and self.grid.quantum == 1.0 else EXACT_STEP
         f, grid = np.float32, self.grid
@@ -183,7 +185,7 @@ class SynapseArray:
         for name, mine in self.state_arrays().items():
             mine[...] = arrays[name]
         self._shape_ready = False
-        self._bias_due = None
+        self._bias_due, self._rails = None, Rails(self.lam.size)
         self.version += 1
 
     def _refresh(self, cells: npt.NDArray[np.int32], now: float) -> None:
@@ -245,8 +247,9 @@ class SynapseArray:
         return self._sampler_state
 
     def _bias(self, state: Any, lam: FloatArray, cells: npt.NDArray[np.int32], now: float) -> None:
-        drive = lam if self.spec.weights == "sampled" else to_rails(lam)
-        self.sampler.bias(state, drive, cells, self.sampler_params, self.site, now)
+        if self.spec.weights == "sign":
+            lam, cells = self._rails.follow(lam, cells, anew=self._noisy)
+        self.sampler.bias(state, lam, cells, self.sampler_params, self.site, now)
 
     def shape_arrays(self) -> tuple[FloatArray, FloatArray]:
         """Return tanh lam and sech**2 lam, float32[cell]; computed when asked for after a change."""

@@ -108,8 +108,16 @@ CONDITIONS = (
         "crossbar", "dac_bits", lambda file, n_levels: file.crossbar.inputs == "analog",
         "crossbar.inputs = \"{file.crossbar.inputs}\" has no converters at the word lines", idle=0,
     ),
+    *(
+        Condition(
+            "crossbar", key, lambda file, n_levels: file.crossbar.accumulate == "analog",
+            "crossbar.accumulate = \"popcount\" counts bits and converts no sum",
+            needed_by="crossbar.accumulate = \"analog\"", idle=idle,
+        )
+        for key, idle in (("adc_bits", 0), ("columns_per_adc", 1))
+    ),
     Condition(
-        "crossbar", "adc", lambda file, n_levels: file.crossbar.adc_bits > 0,
+        "crossbar", "adc", lambda file, n_levels: _has_converters(file),
         "an exact converter (adc_bits = 0) is of no kind", idle="sar",
     ),
     Condition(
@@ -117,7 +125,7 @@ CONDITIONS = (
         "there is nothing to compensate without crossbar.ir_drop = \"exact\"", idle="none",
     ),
     Condition(
-        "crossbar", "adc_range", lambda file, n_levels: file.crossbar.adc_bits > 0,
+        "crossbar", "adc_range", lambda file, n_levels: _has_converters(file),
         "an exact converter (adc_bits = 0) has no range", needed_by="crossbar.adc_bits = {file.crossbar.adc_bits}",
         idle=1.0,
     ),
@@ -134,6 +142,12 @@ CONDITIONS = (
         for key in ("snapshots", "snapshot_limit")
     ),
 )  # fmt: skip
+
+
+def _has_converters(file: ScenarioFile) -> bool:
+    crossbar = file.crossbar
+    # Without their number of bits, which is asked for, nothing else about them is at fault.
+    return crossbar.accumulate == "analog" if crossbar.adc_bits is None else crossbar.adc_bits > 0
 
 
 def _reads_backwards(file: ScenarioFile) -> bool:
@@ -170,7 +184,8 @@ def check_and_fill(file: ScenarioFile, cards: LoadedCards, folder: Path, source:
         source,
     )  # fmt: skip
     filled = _fill(file, cards, n_levels)
-    _raise_first([*_missing(filled, n_levels), *_contradictions(filled, cards, folder)], source)
+    _raise_first(list(_missing(filled, n_levels)), source)
+    _raise_first([*_popcount_problems(filled), *_contradictions(filled, cards, folder)], source)
     return filled
 
 
@@ -290,6 +305,35 @@ def _missing(file: ScenarioFile, n_levels: int) -> Iterator[Problem]:
             )
 
 
+def _popcount_problems(file: ScenarioFile) -> Iterator[Problem]:
+    """Yield what does not go with sums that are counted bit by bit."""
+    crossbar = file.crossbar
+    if crossbar.accumulate != "popcount":
+        return
+    because = "crossbar.accumulate = \"popcount\""
+    if crossbar.columns != "xnor":
+        yield "crossbar.columns", (
+            f"got \"{crossbar.columns}\" with {because}, which compares each weight bit with its input bit and has no "
+            "columns to subtract; write columns = \"xnor\"."
+        )
+    if crossbar.inputs not in ("bit_serial", "signed_bits"):
+        yield "crossbar.inputs", (
+            f"got \"{crossbar.inputs}\" with {because}, whose gates take one bit of an input at a time; write "
+            "\"signed_bits\" or \"bit_serial\"."
+        )
+    for key in ("adcs_per_tile", "tiles_per_adc"):
+        if key in file.architecture.model_fields_set:
+            yield f"architecture.{key}", f"has no effect, because {because} has no converters; remove it."
+    if crossbar.ir_drop != "none":
+        yield "crossbar.ir_drop", (
+            f"got \"{crossbar.ir_drop}\" with {because}: no current adds up in its wires; remove it."
+        )
+    if _reads_backwards(file) and crossbar.gradient_bits == 0:
+        yield "crossbar.gradient_bits", (
+            f"got 0 with {because}, whose gates take one bit of a gradient at a time; allowed are 2 to 16."
+        )
+
+
 def _contradictions(file: ScenarioFile, cards: LoadedCards, folder: Path) -> Iterator[Problem]:
     stream, crossbar, accelerator = file.stream, file.crossbar, file.accelerator
     if stream.dataset.lower().endswith(".npz"):
@@ -324,7 +368,7 @@ def _contradictions(file: ScenarioFile, cards: LoadedCards, folder: Path) -> Ite
     if file.device.holds not in holds:
         able = ", ".join(f'"{word}"' for word in holds)
         yield "device.holds", f"got {file.device.holds!r}; the sampling element {file.device.sampler!r} can do {able}."
-    elif file.device.holds == "read" and crossbar.columns != "reference":
+    elif file.device.holds == "read" and crossbar.columns != "reference" and crossbar.accumulate == "analog":
         yield "device.holds", (
             "\"read\" lets the two cells of a pair run freely, so they are not each other's opposite as "
             f"crossbar.columns = \"{crossbar.columns}\" needs; write columns = \"reference\" or holds = \"query\"."
@@ -357,6 +401,8 @@ _IDLE_FACTS: tuple[tuple[tuple[str, ...], Callable[[Crossbar], bool], str], ...]
     (("adc_offset", "adc_gain_error", "adc_noise"), lambda c: c.adc_bits > 1,
      "it is an error of converters of 2 bits or more"),
     (("sense_offset",), lambda c: c.adc_bits == 1, "there are no sense amplifiers (adc_bits = 1)"),
+    (("popcount_bit_energy", "popcount_time", "popcount_area"), lambda c: c.accumulate == "popcount",
+     "sums are not counted bit by bit (crossbar.accumulate = \"analog\")"),
     (("dac_inl",), lambda c: c.inputs == "analog" and c.dac_bits > 0,
      "no input passes a converter of some resolution (inputs = \"analog\" and dac_bits)"),
 )  # fmt: skip
@@ -412,7 +458,7 @@ def _not_ideal(file: ScenarioFile, cards: LoadedCards) -> Iterator[str]:
         yield f"crossbar.inputs is {file.crossbar.inputs!r}, not 'analog'"
     if file.crossbar.adc_bits != 0:
         yield f"crossbar.adc_bits is {file.crossbar.adc_bits}, not 0"
-    for key, ideal in (("dac_bits", 0), ("partial_sum_bits", 0), ("ir_drop", "none")):
+    for key, ideal in (("accumulate", "analog"), ("dac_bits", 0), ("partial_sum_bits", 0), ("ir_drop", "none")):
         value = getattr(file.crossbar, key)
         if value != ideal:
             yield f"crossbar.{key} is {value!r}, not {ideal!r}"

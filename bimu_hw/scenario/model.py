@@ -24,6 +24,7 @@ from bimu_hw.learning.streams import STREAM_PARAMETERS
 from bimu_hw.presets import RULE_PARAMETERS
 from bimu_hw.random import check_seed
 from bimu_hw.scenario.cards import LoadedCards, load_cards
+from bimu_hw.scenario.cells import with_cell
 from bimu_hw.scenario.checks import POLICY_KEYS, check_and_fill, idle_keys
 from bimu_hw.scenario.reading import Source, apply_overrides, explain, read_toml
 from bimu_hw.scenario.starts import WORDS, Starts, load_starts
@@ -150,6 +151,8 @@ class Scenario(ScenarioFile):
         del content["sweep"]
         # How often a run is saved has no effect on it.
         del content["record"]["checkpoint_interval"]
+        # It only stood for other keys.
+        del content["device"]["cell"]
         # What these put in place of a card's values is in the cards.
         del content["device"]["storage_params"], content["device"]["sampler_params"], content["components"]["params"]
         del content["labels"]["energy"]
@@ -270,7 +273,7 @@ def _make(
     options |= apply_overrides(content, overrides)
     source = Source(source.name, source.text, options)
     try:
-        file = ScenarioFile.model_validate(content)
+        file = ScenarioFile.model_validate(with_cell(content, source))
     except ValidationError as error:
         raise explain(error, source, ScenarioFile) from None
     if file.sweep is not None:

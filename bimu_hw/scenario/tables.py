@@ -161,6 +161,9 @@ class Labels(Table):
 class Device(Table):
     """The synapse: a storage element and a sampling element."""
 
+    cell: str | None = None
+    """A named cell architecture (p_bit, sensed_pair, sot_rewritten, digital): gives the keys that make it up, each of
+    which can be given besides."""
     storage: str
     """Storage card: a name from `bimu-hw devices list`, or the path of a .toml file."""
     sampler: str
@@ -190,6 +193,8 @@ class Crossbar(Table):
     """Word lines (inputs) of a tile."""
     tile_bitlines: Annotated[int, Field(ge=2, le=65536, examples=[128])]
     """Bit lines (outputs) of a tile."""
+    accumulate: Literal["analog", "popcount"] = "analog"
+    """How sums are formed: currents add up and are converted, or gates and counters add up weight bits, row by row."""
     columns: Literal["differential", "reference", "xnor"]
     """What a weight is: a pair of cells on two columns, a cell against a shared reference, a pair on two word lines."""
     inputs: Literal["bit_serial", "analog", "pulse_width", "signed_bits"]
@@ -200,14 +205,14 @@ class Crossbar(Table):
     """Resolution of the word lines' converters at the first layer; 0 for exact (analog)."""
     adc: Literal["sar", "flash", "sense_amplifier"] = FILLED_LATER
     """Kind of the converters; omitted: sense_amplifier for 1 bit, else sar (adc_bits > 0)."""
-    adc_bits: Bits = Field(examples=[6])
-    """Resolution of the converters; 0 for exact."""
+    adc_bits: Bits = Field(FILLED_LATER, examples=[6])
+    """Resolution of the converters; 0 for exact (analog sums)."""
     adc_range: ConverterRange = Field(FILLED_LATER, examples=[0.5])
     """Range of the converters as a fraction of the full-scale column sum, or "calibrated" (adc_bits > 0)."""
     partial_sum_bits: Annotated[int, Field(ge=0, le=24)] = 0
     """Width of the words in which the results of tiles and planes are added; 0 for unlimited."""
     columns_per_adc: Annotated[int, Field(ge=1)] = Field(FILLED_LATER, examples=[8])
-    """Columns that share one converter (without architecture.adcs_per_tile)."""
+    """Columns that share one converter (analog sums, without architecture.adcs_per_tile)."""
     ir_drop: Literal["none", "exact"] = "none"
     """Whether wires, drivers and sense circuits have the resistance of the component card."""
     compensation: Literal["none", "column_gain"] = "none"

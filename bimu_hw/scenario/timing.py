@@ -84,6 +84,7 @@ TIME_CONDITIONS = (
 
 #: Keys, each with the value at which it is as if the key did not exist; a resolved scenario leaves them out then.
 NEUTRAL = (
+    ("crossbar", "accumulate", "analog"),
     *(("architecture", name, field.default) for name, field in Architecture.model_fields.items()),
     ("labels", "distribution", "constant"), ("labels", "latency_sigma", None), ("labels", "annotators", None),
     ("labels", "deadline", None), ("accelerator", "trace", None), ("accelerator", "when_full", "drop"),
