@@ -32,7 +32,7 @@ FLOORS = {
     "bimu_hw.cli_devices": 8, "bimu_hw.cli_native": 8, "bimu_hw.cli_sampler": 8, "bimu_hw.cli_characterise": 8,
     "bimu_hw.fitting": 8, "bimu_hw.reproduction": 8, "bimu_hw.cli_reproduce": 8, "bimu_hw.published": 8,
     "bimu_hw.cli_published": 8, "bimu_hw.cli_sweep": 8, "bimu_hw.cli_report": 8,
-    "bimu_hw.studies": 8, "bimu_hw.cli_cells": 8, "bimu_hw.cli_labels": 8,
+    "bimu_hw.studies": 8, "bimu_hw.cli_cells": 8, "bimu_hw.cli_labels": 8, "bimu_hw.cli_hardware": 8,
     "bimu_hw": 9, "bimu_hw.__main__": 9,
 }  # fmt: skip
 
@@ -58,7 +58,7 @@ OUTSIDE = {
     "click": ("bimu_hw.cli", "bimu_hw.cli_spice", "bimu_hw.cli_devices", "bimu_hw.cli_native", "bimu_hw.cli_sampler",
               "bimu_hw.cli_characterise", "bimu_hw.cli_reproduce", "bimu_hw.cli_published", "bimu_hw.cli_sweep",
               "bimu_hw.cli_report",
-              "bimu_hw.cli_cells", "bimu_hw.cli_labels"),
+              "bimu_hw.cli_cells", "bimu_hw.cli_labels", "bimu_hw.cli_hardware"),
     "tqdm": ("bimu_hw.cli", "bimu_hw.run", "bimu_hw.sweep"),
     "pytest": ("bimu_hw.testing",),  # the conformance suite is a test that strangers run
     "hypothesis": ("bimu_hw.testing",),
