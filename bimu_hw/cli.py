@@ -19,6 +19,7 @@ from bimu_hw import __version__
 from bimu_hw.cli_cells import cells
 from bimu_hw.cli_characterise import characterise_command
 from bimu_hw.cli_devices import fit_command
+from bimu_hw.cli_hardware import hardware_question
 from bimu_hw.cli_native import native
 from bimu_hw.cli_published import published
 from bimu_hw.cli_report import ablate, compare, report
@@ -222,6 +223,7 @@ for command in (report, compare, ablate):
 devices.add_command(sampler)
 devices.add_command(characterise_command)
 devices.add_command(native)
+commands.add_command(hardware_question)
 
 
 def find_scenario(name: str) -> Path:

@@ -37,11 +37,11 @@ from bimu_hw.crossbar.encoding import InputEncoder, driver_bow
 from bimu_hw.crossbar.readout import ArraySpec, Wires
 from bimu_hw.crossbar.synapses import Seeds, SynapseSpec
 from bimu_hw.devices import model_module
+from bimu_hw.evaluation import Evaluation, evaluate_ood, score
 from bimu_hw.freezing import FreezingLog
-from bimu_hw.kernels.network import predictions
 from bimu_hw.learning.data import load_dataset
 from bimu_hw.learning.rules import RULES
-from bimu_hw.learning.streams import TaskStream
+from bimu_hw.learning.streams import TaskStream, ood_images
 from bimu_hw.record import RUN_FILE, ResourceUse, RunRecorder, write_run
 from bimu_hw.report.summary import summarise
 from bimu_hw.run_folder import RunFolder
@@ -49,10 +49,6 @@ from bimu_hw.scenario import Scenario
 from bimu_hw.scenario.accelerator import accelerator_spec, architecture_of, check_load
 from bimu_hw.scenario.starts import initial_lam
 
-#: Noise keys of evaluations start here, out of reach of any query's.
-_EVALUATION_EVENTS = 1 << 48
-#: Images that go through held networks together.
-_BLOCK = 250
 #: Of a longer stream only the newest five tasks are evaluated after each task, if the scenario says nothing else.
 _FEW_TASKS = 20
 
@@ -237,7 +233,8 @@ class Run:
             self.chip, self.plan, self, s.label_policy(), self.rule, spec, s.seeds.noise, self
         )
         n = self.stream.n_tasks
-        self.accuracy = np.full((n, n), np.nan)
+        self.accuracy, self.calibration = (np.full((n, n), np.nan) for _ in range(2))
+        self._ood = {str(name): ood_images(self.stream, place) for name, place in s.ood_sets.items()}
         self.freezing = FreezingLog(self.chip.layers, n)
         self._newest = s.evaluation.newest or (n if n <= _FEW_TASKS else 5)
         self._open_task = 0
@@ -267,8 +264,9 @@ class Run:
         """Return all that decides how the run goes on, for a checkpoint: numbers and arrays, not copied."""
         return {
             "accelerator": self.accelerator.state(), "recorder": self.recorder.state(),
-            "freezing": self.freezing.state(), "accuracy": self.accuracy, "latency": self._latency.counts,
-            "open_task": self._open_task, "next_snapshot": self._next_snapshot, "shown": self._shown,
+            "freezing": self.freezing.state(), "accuracy": self.accuracy, "calibration": self.calibration,
+            "latency": self._latency.counts, "open_task": self._open_task, "next_snapshot": self._next_snapshot,
+            "shown": self._shown,
         }  # fmt: skip
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -276,7 +274,8 @@ class Run:
         self.recorder.restore(state["recorder"])
         self.accelerator.restore(state["accelerator"])
         self.freezing.restore(state["freezing"])
-        self.accuracy, self._latency.counts = np.array(state["accuracy"]), np.array(state["latency"])
+        self.accuracy, self.calibration = np.array(state["accuracy"]), np.array(state["calibration"])
+        self._latency.counts = np.array(state["latency"])
         self._open_task, self._next_snapshot = state["open_task"], state["next_snapshot"]
         self._shown = state["shown"]
 
@@ -352,41 +351,39 @@ class Run:
             for k, synapses in enumerate(self.chip.layers):
                 self.recorder.snapshot(k, index, tick, task, synapses.snapshot(to_seconds(tick)))
 
+    def _evaluation(self, number: int) -> Evaluation:
+        per_query = self.scenario.evaluation.networks == "per_query"
+        return Evaluation(self.chip, self._encode, number, per_query, to_seconds(self.accelerator.duration_ticks))
+
     def _evaluate(self, trained: int, tasks: Iterable[int]) -> None:
-        """Measure the test accuracy of some tasks: no simulated time, no energy, noise of its own.
+        """Measure accuracy and calibration on the test sets of some tasks.
 
         At the end of a run that may take long, so it can be interrupted between two tasks; what is there is kept.
         """
-        options = self.scenario.evaluation
-        shared = options.networks == "shared"
-        affine = self.stream.affine("test")
-        now = to_seconds(self.accelerator.duration_ticks)
-        fresh = True
-        event = _EVALUATION_EVENTS + (trained << 40)
+        look = self._evaluation(trained)
+        most = self.scenario.evaluation.examples
         for task in tasks:
             if not np.isnan(self.accuracy[trained, task]):
                 continue
             if self.accelerator.ended:
                 self.between_jobs()
-            codes, labels = self.stream.test_codes(task)
             self.chip.use_task(task)
-            n = min(options.examples or len(labels), len(labels))
-            right = i = 0
-            while i < n:
-                # Held networks, and yet every image has noise of its own in the converters.
-                own = event + (0 if fresh and shared else task * len(labels) + i)
-                stop = min(i + _BLOCK, n) if shared and self.chip.reads_plainly and not fresh else i + 1
-                if stop > i + 1:
-                    planes = [self._encode(code, affine).planes[0, 0] for code in codes[i:stop]]
-                    logits = self.chip.infer_many(np.stack(planes))
-                else:
-                    encoded = self._encode(codes[i], affine)
-                    logits = self.chip.infer(encoded, own, now, fresh=fresh or not shared, probe=True)[None]
-                fresh = False
-                right += int((predictions(logits) == labels[i:stop]).sum())
-                i = stop
-            self.accuracy[trained, task] = right / n
+            codes, labels = self.stream.test_codes(task)
+            n = min(most or len(labels), len(labels))
+            # Tasks may have test sets of several sizes; no two images have the same number.
+            logits = look.logits(codes[:n], self.stream.affine("test"), task * len(self.stream.data.y_test))
+            self.accuracy[trained, task], self.calibration[trained, task] = score(logits, labels[:n])
         self.chip.use_task(None)
+
+    def _evaluate_ood(self) -> dict[str, Any] | None:
+        """Compare the newest test set with images that the stream never shows, if the scenario names any."""
+        if not self._ood:
+            return None
+        look = self._evaluation(self.stream.n_tasks)
+        self.chip.use_task(self.stream.n_tasks - 1)
+        found = evaluate_ood(look, self.stream, self._ood, self.scenario.evaluation.examples)
+        self.chip.use_task(None)
+        return found
 
     def finish(self) -> Any:
         """Evaluate all tasks once more, take the last snapshot and return the record."""
@@ -395,6 +392,7 @@ class Run:
         self._end_tasks_before(last)
         self._evaluate(last, range(self.stream.n_tasks))
         self.freezing.end_task(last)
+        ood = self._evaluate_ood()
         self._snapshot(self.n_examples, tick, last)
         if self._bar is not None:
             self._bar.close()
@@ -408,8 +406,8 @@ class Run:
         )  # fmt: skip
         return self.recorder.finish(
             a.ledger.counts, a.ledger.array_joules, self.costs, use, self.accuracy, self.freezing.values,
-            self._provenance(),
-        )
+            self._provenance(), calibration_error=self.calibration, ood=ood,
+        )  # fmt: skip
 
 
 def build_chip(scenario: Scenario, n_in: int, n_classes: int) -> Chip:

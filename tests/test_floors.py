@@ -26,13 +26,14 @@ FLOORS = {
     "bimu_hw.accelerator": 6,
     "bimu_hw.record": 7,
     "bimu_hw.presets": 8, "bimu_hw.scenario": 8, "bimu_hw.run": 8, "bimu_hw.run_folder": 8,
-    "bimu_hw.checkpoint": 8, "bimu_hw.costs": 8, "bimu_hw.freezing": 8, "bimu_hw.sweep": 8, "bimu_hw.analysis": 8,
+    "bimu_hw.checkpoint": 8, "bimu_hw.costs": 8, "bimu_hw.evaluation": 8, "bimu_hw.freezing": 8, "bimu_hw.sweep": 8,
+    "bimu_hw.analysis": 8,
     "bimu_hw.report": 8, "bimu_hw.cli": 8, "bimu_hw.testing": 8, "bimu_hw.spice": 8, "bimu_hw.cli_spice": 8,
     "bimu_hw.cli_devices": 8, "bimu_hw.cli_native": 8, "bimu_hw.cli_sampler": 8, "bimu_hw.cli_characterise": 8,
     "bimu_hw.fitting": 8, "bimu_hw.reproduction": 8, "bimu_hw.cli_reproduce": 8, "bimu_hw.published": 8,
     "bimu_hw.cli_published": 8, "bimu_hw.cli_sweep": 8, "bimu_hw.cli_report": 8,
     "bimu_hw.cli_reprice": 8, "bimu_hw.reprice": 8,
-    "bimu_hw.studies": 8, "bimu_hw.cli_cells": 8, "bimu_hw.cli_labels": 8,
+    "bimu_hw.studies": 8, "bimu_hw.cli_cells": 8, "bimu_hw.cli_labels": 8, "bimu_hw.cli_hardware": 8,
     "bimu_hw": 9, "bimu_hw.__main__": 9,
 }  # fmt: skip
 
@@ -58,7 +59,8 @@ OUTSIDE = {
     "matplotlib": ("bimu_hw.report", "bimu_hw.analysis", "bimu_hw.fitting"),
     "click": ("bimu_hw.cli", "bimu_hw.cli_spice", "bimu_hw.cli_devices", "bimu_hw.cli_native", "bimu_hw.cli_sampler",
               "bimu_hw.cli_characterise", "bimu_hw.cli_reproduce", "bimu_hw.cli_published", "bimu_hw.cli_sweep",
-              "bimu_hw.cli_report", "bimu_hw.cli_reprice", "bimu_hw.cli_cells", "bimu_hw.cli_labels"),
+              "bimu_hw.cli_report", "bimu_hw.cli_reprice",
+              "bimu_hw.cli_cells", "bimu_hw.cli_labels", "bimu_hw.cli_hardware"),
     "tqdm": ("bimu_hw.cli", "bimu_hw.run", "bimu_hw.sweep"),
     "pytest": ("bimu_hw.testing",),  # the conformance suite is a test that strangers run
     "hypothesis": ("bimu_hw.testing",),

@@ -18,9 +18,11 @@ from bimu_hw.learning import (
     newest_task_accuracy,
     plasticity,
     posterior_entropy,
+    relearning_gain,
     roc_auc,
     saturated_fraction,
     sign_flip_rate,
+    time_to_freeze,
 )
 from bimu_hw.learning.metrics import dead_zone_fraction, rail_fraction
 
@@ -215,3 +217,36 @@ def test_calibration_error_of_the_two_extremes():
 def test_calibration_error_refuses_bad_arguments(probabilities, labels, n_bins, message):
     with pytest.raises(ScenarioError, match=message):
         expected_calibration_error(probabilities, labels, n_bins)
+
+
+# When it freezes, and what comes back
+
+
+def test_time_to_freeze_is_interpolated_between_looks():
+    at, plastic = [0.0, 1.0, 2.0, 4.0], [1.0, 0.8, 0.6, 0.2]
+    assert time_to_freeze(at, plastic, 0.5) == pytest.approx(2.5)
+    assert time_to_freeze(at, plastic, 0.6) == pytest.approx(2.0)
+    assert time_to_freeze(at, 1.0 - np.array(plastic), 0.5, rising=True) == pytest.approx(2.5)
+    # The first time counts, whatever comes later.
+    assert time_to_freeze([0, 1, 2, 3], [1.0, 0.4, 0.9, 0.1], 0.5) == pytest.approx(1.0 - 0.1 / 0.6)
+
+
+def test_a_run_that_never_freezes_and_one_that_starts_frozen():
+    assert np.isnan(time_to_freeze([0, 1, 2], [1.0, 0.9, 0.6], 0.5))
+    assert time_to_freeze([3, 4], [0.5, 0.9], 0.5) == 3.0
+    # What was not measured before the threshold leaves the time unknown; what was not after it does not matter.
+    assert np.isnan(time_to_freeze([0, 1, 2], [1.0, NAN, 0.2], 0.5))
+    assert time_to_freeze([0, 1, 2], [1.0, 0.0, NAN], 0.5) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("at", "values"), [([0, 1], [1.0]), ([], []), ([1, 1], [1.0, 0.2]), ([[0]], [[1.0]])])
+def test_time_to_freeze_refuses_what_is_no_series(at, values):
+    with pytest.raises(ScenarioError, match="time_to_freeze"):
+        time_to_freeze(at, values, 0.5)
+
+
+def test_relearning_gain_compares_with_the_first_turn():
+    assert relearning_gain([0.5, 0.6, 0.9, 0.7], [0, 1, 0, 0]) == pytest.approx((0.4 + 0.2) / 2)
+    assert np.isnan(relearning_gain([0.5, 0.6], [1, 0]))
+    with pytest.raises(ScenarioError, match="relearning_gain"):
+        relearning_gain([0.5, 0.6], [1, 0, 1])

@@ -114,12 +114,12 @@ def test_an_interrupted_row_goes_on_to_the_same_bits_and_meanwhile_says_how_far_
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
         patch.setattr(Run, "before_query", interrupt)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt, match="same command again"):
             reproduce(described, out, tasks=3, rows=many, progress=False)
     there = standing(out / "many-3-s1", 3)
     assert (there.state, there.tasks) == ("begun", 2)
     text = write_report(described, out, described.cells(described.rows, 3, 1)).read_text(encoding="utf-8")
-    assert "stands at 2 of 3 tasks with" in text
+    assert "stands at 2 of 3 tasks (50 examples) with" in text
     lines = table_of(out)
     assert lines["one", 1, "accuracy_last_k"]["stands"] == "not run"
     assert lines["many", 3, "accuracy_last_k"]["ours"] == ""

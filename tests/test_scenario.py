@@ -244,6 +244,11 @@ def test_free_running_cells_are_no_complementary_pair():
         (["stream.kind=rotated", "stream.rotation_step=15"], "for example rotation_step = \"15 deg\""),
         (["stream.kind=rotated", "stream.rotation_step=400 deg"], "from -180 deg to 180 deg"),
         (["stream.kind=noisy"], "stream.noise_step: missing"),
+        (['evaluation.ood=["digits"]'], "evaluation.ood.0: got 'digits', which is what the stream shows"),
+        (['evaluation.ood=["mnits"]'], "evaluation.ood.0: got 'mnits'. Did you mean 'mnist'?"),
+        (['evaluation.ood=["mnist", "mnist"]'], "evaluation.ood.1: got 'mnist' twice"),
+        (['evaluation.ood=["there.npz"]'], "there is no such file"),
+        (["stream.kind=stationary", 'evaluation.ood=["unpermuted"]'], "it is for permuted streams"),
         (["stream.imbalance=0.5"], "stream.imbalance: got 0.5; allowed are numbers from 1"),
     ],
 )

@@ -329,6 +329,11 @@ class TestImbalance:
         smallest = np.bincount(digits.y_train).min()
         np.testing.assert_allclose(counts, smallest * 32.0 ** (-np.arange(10) / 9), atol=0.5)
         assert len(stream.test_codes(0)[1]) == 297
+        # Rare classes come throughout the stream, not in its first part only.
+        for c in np.flatnonzero(np.bincount(labels) >= 8):
+            where = np.flatnonzero(labels == c) / len(labels)
+            assert where.min() < 0.2
+            assert where.max() > 0.8
 
     def test_which_class_is_rare_is_drawn(self, digits: DataSet) -> None:
         rarest = set()

@@ -18,9 +18,11 @@ from bimu_hw.learning.metrics import memory_rigidity_resilience as memory_rigidi
 from bimu_hw.learning.metrics import newest_task_accuracy as newest_task_accuracy
 from bimu_hw.learning.metrics import plasticity as plasticity
 from bimu_hw.learning.metrics import posterior_entropy as posterior_entropy
+from bimu_hw.learning.metrics import relearning_gain as relearning_gain
 from bimu_hw.learning.metrics import roc_auc as roc_auc
 from bimu_hw.learning.metrics import saturated_fraction as saturated_fraction
 from bimu_hw.learning.metrics import sign_flip_rate as sign_flip_rate
+from bimu_hw.learning.metrics import time_to_freeze as time_to_freeze
 from bimu_hw.learning.policies import Evidence as Evidence
 from bimu_hw.learning.policies import LabelPolicy as LabelPolicy
 from bimu_hw.learning.policies import policy_from_spec as policy_from_spec

@@ -221,6 +221,80 @@ def memory_rigidity_resilience(accuracy: npt.ArrayLike) -> float:
     return float(1.0 / (np.nanmax(_accuracy_matrix(accuracy)) - newest + _RESILIENCE_FLOOR))
 
 
+def time_to_freeze(
+    position: npt.ArrayLike, values: npt.ArrayLike, threshold: float, *, rising: bool = False
+) -> float:
+    """Return where along a run a measure of freezing reaches a threshold for the first time.
+
+    Between two looks the measure is taken to be linear.
+
+    Parameters
+    ----------
+    position : array_like
+        Where the looks were taken, in tasks or examples, [look], increasing.
+    values : array_like
+        The measure at each look, [look]: of plasticity or entropy, which fall, or (`rising`) a fraction of synapses
+        that no longer answer.
+    threshold : float
+    rising : bool
+        Whether the measure freezes upwards.
+
+    Returns
+    -------
+    float
+        NaN if the threshold is not reached within the run, or a value before that is NaN; the first position if the
+        measure is there from the start.
+
+    Raises
+    ------
+    ScenarioError
+        If the two lengths differ, there is no look, or `position` does not increase.
+    """
+    at, y = as_floats(position).astype(np.float64), as_floats(values).astype(np.float64)
+    if at.ndim != 1 or at.shape != y.shape or at.size == 0 or not np.all(np.diff(at) > 0.0):
+        raise ScenarioError(
+            f"time_to_freeze: got positions {at.shape} and values {y.shape}; expected as many of one as of the other, "
+            "at least one, at increasing positions."
+        )
+    above = y - threshold if rising else threshold - y
+    reached = np.flatnonzero((above >= 0.0) | np.isnan(above))
+    if reached.size == 0 or np.isnan(above[reached[0]]):
+        return float("nan")
+    k = int(reached[0])
+    if k == 0:
+        return float(at[0])
+    return float(at[k - 1] + (at[k] - at[k - 1]) * above[k - 1] / (above[k - 1] - above[k]))
+
+
+def relearning_gain(accuracy: npt.ArrayLike, task_order: npt.ArrayLike) -> float:
+    """Return how much better a task goes when it comes back: mean over later turns of accuracy minus the first turn's.
+
+    Parameters
+    ----------
+    accuracy : array_like
+        Online accuracy of each turn, each example predicted before it is learned, [turn]: it is higher for a task that
+        is relearned faster, or was not forgotten.
+    task_order : array_like of int
+        Which task each turn shows, [turn].
+
+    Returns
+    -------
+    float
+        NaN if no task comes back.
+
+    Raises
+    ------
+    ScenarioError
+        If the two lengths differ.
+    """
+    a, order = as_floats(accuracy), np.asarray(task_order)
+    if a.ndim != 1 or a.shape != order.shape:
+        raise ScenarioError(f"relearning_gain: got shapes {a.shape} and {order.shape}; expected one task per turn.")
+    first = {int(task): int(np.flatnonzero(order == task)[0]) for task in np.unique(order)}
+    gains = [a[k] - a[first[int(task)]] for k, task in enumerate(order) if k != first[int(task)]]
+    return float(np.mean(gains)) if gains else float("nan")
+
+
 def roc_auc(scores_in: npt.ArrayLike, scores_out: npt.ArrayLike) -> float:
     """Return the area under the ROC curve of a score that should be higher out of distribution.
 

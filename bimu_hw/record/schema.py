@@ -112,6 +112,9 @@ ROOT_ATTRS = (
 
 _Q, _L, _T, _F = "/queries", "/layer", "/tasks", "/freezing"
 _A, _S, _R = "/ledger", "/area", "/resources"
+_C, _O = "/calibration", "/ood"
+#: Groups that a record may lack.
+_OPTIONAL = (_C, _O)
 _QUERY, _SNAPSHOT, _CELL = ("query",), ("snapshot",), ("snapshot", "wordline", "bitline")
 _TASK_LAYER = ("task", "layer")
 
@@ -159,6 +162,19 @@ VARIABLES = (
     Var("task", _T, ("task",), "int64", "1", "task evaluated", coord=True),
     Var("accuracy", _T, ("trained_task", "task"), "float64", "1",
         "fraction of test examples classified correctly, NaN where not evaluated"),
+
+    Var("trained_task", _C, ("trained_task",), "int64", "1", "last task trained on", coord=True),
+    Var("task", _C, ("task",), "int64", "1", "task evaluated", coord=True),
+    Var("calibration_error", _C, ("trained_task", "task"), "float64", "1",
+        "expected calibration error of the mean prediction, 15 bins, NaN where not evaluated"),
+
+    Var("ood_set", _O, ("ood_set",), "str", "", "images that the stream never shows", coord=True),
+    Var("protocol", _O, ("protocol",), "str", "", "how they are shown: raw and unpermuted, or as the test set is",
+        coord=True),
+    Var("roc_auc", _O, ("ood_set", "protocol"), "float64", "1",
+        "area under the ROC curve of the epistemic uncertainty against the test set of the last task, at the end"),
+    Var("epistemic_in", _O, (), "float64", "bit", "mean epistemic uncertainty of the test set of the last task"),
+    Var("epistemic_out", _O, ("ood_set", "protocol"), "float64", "bit", "mean epistemic uncertainty of the set"),
 
     Var("task", _F, ("task",), "int64", "1", "task at whose end the synapses are looked at", coord=True),
     Var("layer", _F, ("layer",), "int64", "1", "index of the layer", coord=True),
@@ -347,6 +363,7 @@ def validate(tree: xr.DataTree) -> None:
         **{f"layer_{k}": group_variables(_L) for k in range(n_layers)},
         **{group[1:]: group_variables(group) for group in (_T, _F, _A, _S, _R)},
     }
+    expected |= {group[1:]: group_variables(group) for group in _OPTIONAL if group[1:] in tree.children}
     for name in tree.children:
         if name not in expected:
             raise SchemaError(f"group /{name}: not in the schema. {did_you_mean(name, expected)}")
@@ -393,6 +410,7 @@ _NOTES = (
     "A storage model's own recorded state joins /layer_k under its name, a sampling model's with the prefix sampler_.",
     "The fractions dead_zone_fraction and rail_fraction are NaN in a run that records no state, where requests are not "
     "added up.",
+    "The group /ood is there where the scenario names sets of images that the stream never shows (evaluation.ood).",
     "Text has no units.",
 )
 

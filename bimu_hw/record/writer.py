@@ -320,6 +320,9 @@ class RunRecorder:
         accuracy: npt.NDArray[np.float64],
         freezing: Mapping[str, npt.NDArray[np.float64]],
         provenance: Mapping[str, Any],
+        *,
+        calibration_error: npt.NDArray[np.float64] | None = None,
+        ood: Mapping[str, Any] | None = None,
     ) -> xr.DataTree:
         """Build the record; states stay on disk until they are used.
 
@@ -335,6 +338,10 @@ class RunRecorder:
             The variables of ``/freezing``.
         provenance : mapping
             Attributes of the root; see `bimu_hw.record.schema.ROOT_ATTRS`.
+        calibration_error : float64[trained_task, task], optional
+            NaN where not evaluated; without it the record has no group ``/calibration``.
+        ood : mapping, optional
+            The variables of ``/ood``; without them the record has no such group.
 
         Raises
         ------
@@ -361,6 +368,10 @@ class RunRecorder:
                 "latency_p50": resources.latency_p50, "latency_p99": resources.latency_p99, "macs": resources.macs,
             },
         }  # fmt: skip
+        if calibration_error is not None:
+            values["/calibration"] = {"calibration_error": calibration_error, "task": tasks, "trained_task": tasks}
+        if ood is not None:
+            values["/ood"] = dict(ood)
         groups = {"/": xr.Dataset(attrs=clean_attrs(attrs))}
         variables = query_variables(self.queries_per_row)
         groups["/queries"] = group_dataset("/queries", variables, self._queries(costs.table))

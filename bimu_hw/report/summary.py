@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from bimu_hw.learning.metrics import (
     mean_accuracy,
     memory_rigidity_resilience,
     newest_task_accuracy,
+    posterior_entropy,
+    relearning_gain,
     saturated_fraction,
+    time_to_freeze,
 )
 from bimu_hw.operations import COMPONENTS, ENERGY_PER_QUERY, UPDATE_PHASES
 from bimu_hw.report.account import Account
@@ -20,6 +24,11 @@ from bimu_hw.units import format_quantity, format_within
 
 if TYPE_CHECKING:
     import xarray as xr
+
+#: When a layer counts as frozen: its mean plasticity or entropy (in bits) has fallen to half of what it can be, or half
+#: of its synapses no longer answer for one of the reasons in `DEVICE_FREEZING`.
+FROZEN = {"plasticity": 0.5, "entropy": 0.5, "device": 0.5}
+DEVICE_FREEZING = ("dead_zone_fraction", "rail_fraction", "worn_out_fraction", "stuck_fraction")
 
 #: What "energy per query" means, by its key in the summary.
 ENERGY_WORDS = {
@@ -72,6 +81,10 @@ def summarise(tree: xr.DataTree) -> dict[str, Any]:
         "duration_s": int(resources["duration_ticks"]) * 1e-12,
         "events": int(resources["event_count"]),
         **_freezing(tree),
+        "time_to_freeze": _time_to_freeze(tree),
+        "calibration_error": _newest_calibration(tree),
+        "ood_roc_auc": _ood(tree),
+        "relearning_gain": _relearning(tree),
         "seeds": {name: int(attrs[f"seed_{name}"]) for name in ("fabrication", "noise", "data")},
         "versions": {name: attrs[f"{name}_version"] for name in ("bimu_hw", "python", "numpy", "numba")},
         "scenario_hash": attrs["scenario_hash"],
@@ -145,6 +158,70 @@ def _freezing(tree: xr.DataTree) -> dict[str, Any]:
     }
 
 
+def _time_to_freeze(tree: xr.DataTree) -> dict[str, dict[str, float]]:
+    """Return for each layer after how many tasks it was frozen, by what is measured; NaN: not within the run.
+
+    Looks are taken at the ends of the tasks, and at the beginning if the state was recorded there.
+    """
+    freezing = tree["freezing"].to_dataset()
+    found = {}
+    for k in range(freezing.sizes["layer"]):
+        looks = freezing.isel(layer=k)
+        at = looks["task"].values + 1.0
+        of_device = np.fmax.reduce([looks[name].values for name in DEVICE_FREEZING])
+        series = {"plasticity": looks["plasticity"].values, "entropy": looks["entropy"].values, "device": of_device}
+        start = _start_of(tree, f"layer_{k}")
+        if start is not None:
+            at = np.concatenate([[0.0], at])
+            series = {name: np.concatenate([[start[name]], values]) for name, values in series.items()}
+        found[f"layer_{k}"] = {
+            name: time_to_freeze(at, values, FROZEN[name], rising=name == "device") for name, values in series.items()
+        }
+    return found
+
+
+def _start_of(tree: xr.DataTree, name: str) -> dict[str, float] | None:
+    """Return the measures of freezing of a layer before the first example; None if that was not recorded."""
+    if name not in tree.children:
+        return None
+    first = tree[name].to_dataset().isel(snapshot=0)
+    if int(first["example"]) != 0:
+        return None
+    entropy = posterior_entropy(first["lam"].values.astype(np.float64))
+    return {"plasticity": float(first["plasticity"].mean()), "entropy": float(entropy.mean()), "device": 0.0}
+
+
+def _newest_calibration(tree: xr.DataTree) -> float:
+    if "calibration" not in tree.children:
+        return np.nan
+    return float(tree["calibration"].to_dataset()["calibration_error"].values[-1, -1])
+
+
+def _ood(tree: xr.DataTree) -> dict[str, dict[str, float]]:
+    """Return the areas under the ROC curve by set and protocol, without those that do not apply."""
+    if "ood" not in tree.children:
+        return {}
+    ood = tree["ood"].to_dataset()
+    return {
+        str(name): {
+            str(protocol): float(auc) for protocol, auc in zip(ood["protocol"].values, row, strict=True) if auc == auc
+        }
+        for name, row in zip(ood["ood_set"].values, ood["roc_auc"].values, strict=True)
+    }
+
+
+def _relearning(tree: xr.DataTree) -> float:
+    """Return how much better tasks go when they come back; NaN if none does."""
+    order = json.loads(tree.attrs["resolved_scenario"]).get("stream", {}).get("task_order")
+    if order is None:
+        return np.nan
+    queries = tree["queries"].to_dataset()
+    task, served = queries["task"].values, queries["n_aggregated"].values
+    served = np.bincount(task, served, len(order))
+    right = np.bincount(task, queries["correct"].values, len(order))
+    return relearning_gain(np.divide(right, served, where=served > 0, out=np.full(len(order), np.nan)), order)
+
+
 def format_summary(summary: dict[str, Any]) -> str:
     """Return the summary as the table that the command line prints."""
 
@@ -159,6 +236,8 @@ def format_summary(summary: dict[str, Any]) -> str:
         ("accuracy, newest task", percent(summary["accuracy_newest_task"])),
         ("accuracy, mean of the last tasks (up to 5)", percent(summary["accuracy_last_k"])),
         ("accuracy, mean of all tasks", percent(summary["accuracy"])),
+        *((f"OOD ROC-AUC, {name}, {protocol}", f"{auc:.3f}")
+          for name, by_protocol in summary["ood_roc_auc"].items() for protocol, auc in by_protocol.items()),
         ("queries served / dropped", f"{summary['queries']:,} / {summary['queries_dropped']:,}"),
         ("labels requested", percent(summary["labels_requested_fraction"])),
         *((f"energy per query, {words}", *within(energy[key], ends[key])) for key, words in ENERGY_WORDS.items()),

@@ -47,12 +47,15 @@ class Standing:
         first task has ended; else empty.
     scenario_hash : str
         Empty if nothing is there.
+    examples : int
+        Examples that were shown so far to a run that has begun.
     """
 
     state: str
     tasks: int = 0
     summary: dict[str, Any] = field(default_factory=dict)
     scenario_hash: str = ""
+    examples: int = 0
 
 
 def standing(out: Path, tasks: int) -> Standing:
@@ -69,14 +72,14 @@ def standing(out: Path, tasks: int) -> Standing:
         try:
             state, _ = read_checkpoint(path)
             ended = int(state["open_task"])
-            accuracy = np.array(state["accuracy"])
+            examples, accuracy = int(state["shown"]), np.array(state["accuracy"])
         except (BimuError, OSError, KeyError):
             continue  # being replaced while we look, or damaged: the one before it
         summary = {}
         if ended:
             square = accuracy[:ended, :ended]
             summary["accuracy_last_k"] = last_k_average(square, min(5, ended))
-        return Standing("begun", ended, summary, begun)
+        return Standing("begun", ended, summary, begun, examples)
     return Standing("begun", 0, {}, begun)
 
 

@@ -81,6 +81,8 @@ def _run(cell: Cell, folder: Path, progress: bool, tell: Callable[[str], None]) 
             else:
                 tell(f"{cell.name}: begins.")
                 run_scenario(cell.scenario, folder, progress=progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("Give the same command again to go on.") from None
     except BusyError:
         tell(f"{cell.name}: another process is at it.")
         return

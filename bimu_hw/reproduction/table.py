@@ -138,7 +138,7 @@ def _stands(stands: Sequence[Standing], tasks: int, metric: str) -> str:
         if one.state == "begun":
             so_far = one.summary.get(metric)
             value = "" if so_far is None else f" with {100 * so_far:.2f} %"
-            words.append(f"stands at {one.tasks} of {tasks} tasks{value}")
+            words.append(f"stands at {one.tasks} of {tasks} tasks ({one.examples:,} examples){value}")
     missing = sum(s.state == "not run" for s in stands)
     if missing:
         words.append("not run" if missing == len(stands) else f"{missing} not run")
@@ -155,6 +155,7 @@ def _run(row: Row, tasks: int, seed: int, stand: Standing, path: Path) -> dict[s
     peaks = [s["peak_memory_MiB"] for s in sessions if s.get("peak_memory_MiB")]
     return {
         "row": row.name, "tasks": tasks, "seed": seed, "state": stand.state, "tasks_ended": stand.tasks,
+        "examples": stand.examples,
         "scenario_hash": stand.scenario_hash, "version": all_of("version"), "commit": all_of("commit"),
         "processor": all_of("processor"), "python": all_of("python"), "sessions": len(sessions),
         "cpu_s": round(sum(s.get("cpu_s", 0.0) for s in sessions), 1), "peak_memory_MiB": max(peaks, default=None),
@@ -215,7 +216,8 @@ def _markdown(study: Study, lines: Sequence[Line], runs: Sequence[dict[str, Any]
         (
             f"`{run['row']}`", run["tasks"], run["seed"], f"`{run['scenario_hash'][:8]}`",
             f"{run['version']} {run['commit']}".strip() or "–", _hours(run["cpu_s"]), run["sessions"],
-            run["peak_memory_MiB"] or "–", "done" if run["state"] == "done" else f"{run['tasks_ended']} tasks",
+            run["peak_memory_MiB"] or "–",
+            "done" if run["state"] == "done" else f"{run['tasks_ended']} tasks, {run['examples']:,} examples",
         )
         for run in runs if run["state"] != "not run"
     ]  # fmt: skip

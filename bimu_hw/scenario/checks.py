@@ -12,7 +12,7 @@ from bimu_hw.devices import DeviceModel, time_matters
 from bimu_hw.errors import ScenarioError, did_you_mean
 from bimu_hw.learning.data import DATASET_NAMES
 from bimu_hw.learning.policies import POLICY_PARAMETERS
-from bimu_hw.learning.streams import STREAM_PARAMETERS
+from bimu_hw.learning.streams import OWN_SETS, STREAM_PARAMETERS
 from bimu_hw.nonidealities import Nonidealities
 from bimu_hw.presets import PRESETS, RULE_PARAMETERS, SIGN_RULES
 from bimu_hw.scenario.cards import LoadedCards
@@ -358,6 +358,7 @@ def _contradictions(file: ScenarioFile, cards: LoadedCards, folder: Path) -> Ite
             f"got \"from_file\" with dataset = \"{stream.dataset}\", which has no tasks of its own; give an .npz file "
             "with task_train and task_test, or another kind."
         )
+    yield from _ood_problems(file, folder)
     if file.labels.policy == "variation_ratio" and file.labels.threshold is not None and file.labels.threshold > 1:
         yield "labels.threshold", f"got {file.labels.threshold:g}; a variation ratio is a fraction: allowed are 0 to 1."
     levels = cards.storage.params["n_levels"].value
@@ -392,6 +393,24 @@ def _contradictions(file: ScenarioFile, cards: LoadedCards, folder: Path) -> Ite
     ):
         if value > crossbar.tile_bitlines:
             yield key, f"got {value}, but a tile has {crossbar.tile_bitlines} bit lines; allowed is up to that many."
+
+
+def _ood_problems(file: ScenarioFile, folder: Path) -> Iterator[Problem]:
+    """Yield what is wrong with sets that the stream never shows; what their images are is seen when they are loaded."""
+    stream, names = file.stream, file.evaluation.ood
+    for n, name in enumerate(names):
+        key = f"evaluation.ood.{n}"
+        if name.lower().endswith(".npz"):
+            if not (folder / name).is_file():
+                yield key, f"got {name!r}; there is no such file in the scenario's folder."
+        elif name not in (*OWN_SETS, *DATASET_NAMES):
+            yield key, f"got {name!r}. {did_you_mean(name, (*OWN_SETS, *DATASET_NAMES))} A path must end in .npz."
+        elif name in OWN_SETS and stream.kind != "permuted":
+            yield key, f"got {name!r} with stream.kind = \"{stream.kind}\"; it is for permuted streams; remove it."
+        elif name == stream.dataset:
+            yield key, f"got {name!r}, which is what the stream shows; name another data set."
+        if name in names[:n]:
+            yield key, f"got {name!r} twice; remove one."
 
 
 #: Numbers of the component card that have no effect in some scenarios: names, when they have one, and why not.

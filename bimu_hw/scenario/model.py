@@ -123,6 +123,11 @@ class Scenario(ScenarioFile):
         return self.folder / given if given.lower().endswith(".npz") else given
 
     @property
+    def ood_sets(self) -> dict[str, str | Path]:
+        """The sets of ``evaluation.ood`` by name, as `bimu_hw.learning.streams.ood_images` takes them."""
+        return {n: self.folder / n if n.lower().endswith(".npz") else n for n in self.evaluation.ood}
+
+    @property
     def stream_options(self) -> dict[str, Any]:
         """The options of the task stream, as `bimu_hw.learning.streams.TaskStream` takes them, but for its seed."""
         shared = (
@@ -158,6 +163,8 @@ class Scenario(ScenarioFile):
         del content["labels"]["energy"]
         if not self.ageing:
             del content["ageing"]
+        if not self.evaluation.ood:
+            del content["evaluation"]["ood"]
         for key, neutral in (("task_order", None), ("switch_window", 0), ("imbalance", 1.0)):
             if content["stream"][key] == neutral:
                 del content["stream"][key]

@@ -302,6 +302,9 @@ class Evaluation(Table):
     """Whether S networks are drawn once per evaluation or afresh for every image."""
     newest: Count | None = None
     """How many of the newest tasks are evaluated after each task; omitted: all up to 20 tasks, 5 of a longer stream."""
+    ood: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)] = ()
+    """Sets of images that the stream never shows, told apart at the end by epistemic uncertainty: "unseen_permutation",
+    "unpermuted", or a data set as in stream.dataset."""
 
 
 class Record(Table):

@@ -16,4 +16,8 @@ from bimu_hw.learning.streams.inputs import Encoder as Encoder
 from bimu_hw.learning.streams.kinds import STREAM_KINDS as STREAM_KINDS
 from bimu_hw.learning.streams.kinds import STREAM_PARAMETERS as STREAM_PARAMETERS
 from bimu_hw.learning.streams.kinds import Task as Task
+from bimu_hw.learning.streams.ood import OWN_SETS as OWN_SETS
+from bimu_hw.learning.streams.ood import PROTOCOLS as PROTOCOLS
+from bimu_hw.learning.streams.ood import Images as Images
+from bimu_hw.learning.streams.ood import ood_images as ood_images
 from bimu_hw.learning.streams.stream import TaskStream as TaskStream

@@ -112,13 +112,15 @@ def long_tail(data: DataSet, seed: int, imbalance: float) -> np.ndarray:
     """Return which examples of the training set a stream with rare classes keeps, bool[n_train].
 
     From class to class the number of examples falls by the same factor, so that the most common has `imbalance` times
-    as many as the rarest. The most common one keeps as many as the smallest class of the data set has; each keeps its
-    first ones in the file, and at least one. Which class is how common is drawn with the data seed.
+    as many as the rarest. The most common one keeps as many as the smallest class of the data set has, and each at
+    least one, spread evenly over the class's own examples, so that rare classes do not end early in the file. Which
+    class is how common is drawn with the data seed.
     """
     counts = np.bincount(data.y_train, minlength=data.n_classes)
     rank = host_generator(seed, Purpose.STREAM, CLASS_RANK).permutation(data.n_classes)
     wanted = np.maximum(1, np.rint(counts.min() * imbalance ** (-rank / (data.n_classes - 1)))).astype(np.int64)
     keep = np.zeros(len(data.y_train), bool)
     for c in range(data.n_classes):
-        keep[np.flatnonzero(data.y_train == c)[: wanted[c]]] = True
+        spread = ((np.arange(wanted[c]) + 0.5) * counts[c] / wanted[c]).astype(np.int64)
+        keep[np.flatnonzero(data.y_train == c)[spread]] = True
     return keep

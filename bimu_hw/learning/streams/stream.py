@@ -149,7 +149,7 @@ class TaskStream:
         self.n_bits = self._encoders["train"].n_bits
         self._spread = mean_and_std(data.x_train)[1] if kind == "noisy" else 0.0
         self._tasks: dict[int, Task] = {}
-        self._located = -1, _Place(0, 0, 0)
+        self._located: tuple[int | None, _Place] = (None, _Place(0, 0, 0))
         fewest = self._fewest_rows()
         most = self.n_tasks * int(epochs) * fewest
         if examples is None:

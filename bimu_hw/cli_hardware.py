@@ -1,0 +1,58 @@
+"""The command that runs one stream on every store, way of programming and rule: ``bimu-hw hardware-question``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_OUT = click.Path(path_type=Path)
+
+
+@click.command("hardware-question")
+@click.option(
+    "--out", type=_OUT, default=Path("runs/hardware_question"), show_default=True, metavar="DIR",
+    help="Folder of the runs, the table and the figure. What is finished is not run again, what was begun goes on.",
+)  # fmt: skip
+@click.option("--seed", type=int, metavar="N", help="All three seeds.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    help="Another value for a key of every row, such as stream.dataset=mnist. Repeatable.",
+)  # fmt: skip
+@click.option("--rows", metavar="WORD", default="", help="Only rows whose name contains this; --list names them.")
+@click.option("--list", "only_list", is_flag=True, help="Name the rows and stop.")
+@click.option("--quiet", is_flag=True, help="Show no progress; print the path of the table and nothing else.")
+def hardware_question(
+    out: Path, seed: int | None, overrides: tuple[str, ...], rows: str, only_list: bool, quiet: bool
+) -> None:
+    """Run one stream on every store, way of programming and rule, and compare.
+
+    The rows are those of scenarios/hardware_question.toml. Written are hardware_question.md, .json and .png.
+    """
+    import json
+
+    from bimu_hw.cli import find_scenario
+    from bimu_hw.errors import ScenarioError
+    from bimu_hw.report.hardware_question import hardware_rows, read_outcome, row_scenario
+    from bimu_hw.report.hardware_table import format_outcomes, write_outcomes
+    from bimu_hw.report.row_runs import run_rows
+
+    chosen = [row for row in hardware_rows() if rows in row.name]
+    if not chosen:
+        raise ScenarioError(f"--rows: got {rows!r}, which no row's name contains; --list names them.")
+    if only_list:
+        for row in chosen:
+            click.echo(f"{row.name:<45} {row.store}, {row.programming}, {row.rule}")
+        return
+    path = find_scenario("hardware_question")
+    scenarios = {row.name: row_scenario(row, path, overrides, seed) for row in chosen}
+    folders = run_rows(scenarios, out, progress=not quiet, tell=lambda text: None if quiet else click.echo(text))
+    outcomes = []
+    for row in chosen:
+        summary = json.loads((folders[row.name] / "summary.json").read_text(encoding="utf-8"))
+        outcomes.append(read_outcome(row, scenarios[row.name], folders[row.name], summary))
+    files = write_outcomes(outcomes, out)
+    if quiet:
+        click.echo(files[0])
+        return
+    click.echo(f"\n{format_outcomes(outcomes)}\nWritten to {out}: {', '.join(sorted(file.name for file in files))}")
