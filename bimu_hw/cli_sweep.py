@@ -53,7 +53,7 @@ def sweep(context: click.Context, scenario: str, out: Path, **options: Any) -> N
 
     The same command goes on with a sweep that was interrupted.
     """
-    from bimu_hw.cli import find_scenario
+    from bimu_hw.scenario.shipped import find_scenario
     from bimu_hw.sweep.drive import command_line, run_sweep
     from bimu_hw.sweep.engines import make_engine
     from bimu_hw.sweep.plan import make_plan
