@@ -19,7 +19,7 @@ from bimu_hw import __version__
 from bimu_hw.cli_cells import cells
 from bimu_hw.cli_characterise import characterise_command
 from bimu_hw.cli_devices import fit_command
-from bimu_hw.cli_hardware import hardware_question
+from bimu_hw.cli_hardware import hardware_question, label_savings
 from bimu_hw.cli_native import native
 from bimu_hw.cli_published import published
 from bimu_hw.cli_report import ablate, compare, report
@@ -229,6 +229,7 @@ devices.add_command(sampler)
 devices.add_command(characterise_command)
 devices.add_command(native)
 commands.add_command(hardware_question)
+commands.add_command(label_savings)
 
 
 def _find_card(name: str) -> Card:
