@@ -19,7 +19,7 @@ from bimu_hw import __version__
 from bimu_hw.cli_cells import cells
 from bimu_hw.cli_characterise import characterise_command
 from bimu_hw.cli_devices import fit_command
-from bimu_hw.cli_hardware import hardware_question
+from bimu_hw.cli_hardware import hardware_question, label_savings
 from bimu_hw.cli_native import native
 from bimu_hw.cli_published import published
 from bimu_hw.cli_report import ablate, compare, report
@@ -27,6 +27,7 @@ from bimu_hw.cli_reprice import reprice
 from bimu_hw.cli_reproduce import reproduce
 from bimu_hw.cli_sampler import sampler
 from bimu_hw.cli_spice import spice
+from bimu_hw.cli_start import export, init
 from bimu_hw.cli_sweep import collect_command, replay, status, sweep
 from bimu_hw.errors import BimuError, CardError, ScenarioError, did_you_mean
 
@@ -42,6 +43,7 @@ bimu-hw simulates what a binary Bayesian network learns on synaptic devices, and
 
 Type next:
   bimu-hw run quickstart     learn real images on a simulated chip, in about a minute
+  bimu-hw init my_chip       write a commented scenario to change
   bimu-hw devices list       the devices and components there are
   bimu-hw --help             all commands
 """
@@ -81,6 +83,7 @@ def run(
 ) -> None:  # fmt: skip
     """Run SCENARIO: a file, or the name of a shipped one such as quickstart."""
     from bimu_hw.scenario import expectation_outcomes, load_scenario
+    from bimu_hw.scenario.shipped import find_scenario
 
     described = load_scenario(find_scenario(scenario), overrides, seed)
     if strict and not described.expect:
@@ -137,6 +140,7 @@ def _report(result: RunResult, outcomes: Sequence[Outcome], quiet: bool) -> None
 def validate(scenario: str, seed: int | None, overrides: tuple[str, ...], resolved: bool) -> None:
     """Check SCENARIO without running it."""
     from bimu_hw.scenario import load_scenario
+    from bimu_hw.scenario.shipped import find_scenario
 
     path = find_scenario(scenario)
     described = load_scenario(path, overrides, seed)
@@ -212,6 +216,8 @@ def show_device(name: str) -> None:
             click.echo(f"  {key}: {text}")
 
 
+commands.add_command(init)
+commands.add_command(export)
 commands.add_command(spice)
 commands.add_command(reproduce)
 commands.add_command(cells)
@@ -224,26 +230,7 @@ devices.add_command(sampler)
 devices.add_command(characterise_command)
 devices.add_command(native)
 commands.add_command(hardware_question)
-
-
-def find_scenario(name: str) -> Path:
-    """Return the path of a scenario: the file of that path, else the shipped one of that name.
-
-    Raises
-    ------
-    ScenarioError
-        If there is neither.
-    """
-    path = Path(name)
-    if path.exists():
-        return path
-    # Scenarios are not installed with the package: they are found beside it in a checkout.
-    shipped = {file.stem: file for file in (Path(__file__).parents[1] / "scenarios").glob("*.toml")}
-    if name in shipped:
-        return shipped[name]
-    if path.suffix == ".toml" or path.parent != Path() or not shipped:
-        raise ScenarioError(f"{name}: no such file; give the path of a scenario.")
-    raise ScenarioError(f"scenario {name!r}: neither a file nor a shipped scenario. {did_you_mean(name, shipped)}")
+commands.add_command(label_savings)
 
 
 def _find_card(name: str) -> Card:

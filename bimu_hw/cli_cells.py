@@ -25,9 +25,9 @@ def cells(
     scenario: str, out: Path, cells: tuple[str, ...], seeds: int, settings: int, overrides: tuple[str, ...], quiet: bool
 ) -> None:
     """Run every cell architecture on SCENARIO, its rule tuned by the same search, and compare them."""
-    from bimu_hw.cli import find_scenario
     from bimu_hw.report.cells import draw_cells, format_cells
     from bimu_hw.scenario.cells import CELLS
+    from bimu_hw.scenario.shipped import find_scenario
     from bimu_hw.studies.cells import compare_cells
 
     say = (lambda sentence: None) if quiet else (lambda sentence: click.echo(sentence, err=True))

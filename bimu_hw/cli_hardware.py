@@ -1,4 +1,4 @@
-"""The command that runs one stream on every store, way of programming and rule: ``bimu-hw hardware-question``."""
+"""The commands that run several scenarios and show them together: ``hardware-question`` and ``label-savings``."""
 
 from __future__ import annotations
 
@@ -56,3 +56,43 @@ def hardware_question(
         click.echo(files[0])
         return
     click.echo(f"\n{format_outcomes(outcomes)}\nWritten to {out}: {', '.join(sorted(file.name for file in files))}")
+
+
+@click.command("label-savings")
+@click.option(
+    "--out", type=_OUT, default=Path("runs/label_savings"), show_default=True, metavar="DIR",
+    help="Folder of the runs, the table and the figure. What is finished is not run again, what was begun goes on.",
+)  # fmt: skip
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Run seeds 1 to this number.")
+@click.option(
+    "--counts", default="1,2,3,5,7", show_default=True, metavar="N,...",
+    help="Ask where at least so many samples of a query disagree.",
+)  # fmt: skip
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Another value for a key of every row. Repeatable."
+)
+@click.option("--quiet", is_flag=True, help="Show no progress; print the path of the table and nothing else.")
+def label_savings(out: Path, seeds: int, counts: str, overrides: tuple[str, ...], quiet: bool) -> None:
+    """Find the share of labels at which asking where samples disagree is as accurate as all labels.
+
+    The rows are those of scenarios/label_savings.toml for each rule, device, threshold and seed. Written are
+    label_savings.md, .json and .png.
+    """
+    from bimu_hw.cli import find_scenario
+    from bimu_hw.errors import ScenarioError
+    from bimu_hw.report.label_savings import folder_name, format_savings, read_points, saving_rows, write_savings
+    from bimu_hw.report.row_runs import run_rows
+
+    try:
+        thresholds = [int(word) for word in counts.split(",")]
+    except ValueError:
+        raise ScenarioError(f"--counts: got {counts!r}; write numbers of samples such as 1,2,3.") from None
+    rows = saving_rows(find_scenario("label_savings"), thresholds, range(1, seeds + 1), overrides)
+    named = {folder_name(key): scenario for key, scenario in rows.items()}
+    folders = run_rows(named, out, progress=not quiet, tell=lambda text: None if quiet else click.echo(text))
+    points = read_points({key: folders[folder_name(key)] for key in rows})
+    files = write_savings(points, out)
+    if quiet:
+        click.echo(files[0])
+        return
+    click.echo(f"\n{format_savings(points)}\nWritten to {out}: {', '.join(sorted(file.name for file in files))}")

@@ -56,9 +56,9 @@ def ablate(
 
     The same command goes on with one that was interrupted.
     """
-    from bimu_hw.cli import find_scenario
     from bimu_hw.report.ablation import ablation_differences, ablation_rows
     from bimu_hw.report.reporting import write_report
+    from bimu_hw.scenario.shipped import find_scenario
     from bimu_hw.sweep.ablate import ABLATION_AXIS, ablation_plan
     from bimu_hw.sweep.collect import collect
     from bimu_hw.sweep.drive import command_line, run_sweep

@@ -46,14 +46,14 @@ _OUT = click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Cells per file; default: some seconds' worth.")
 @click.option("--keep-runs", is_flag=True, help="Keep run.nc and figures of every cell.")
 @click.option("--dry-run", is_flag=True, help="Check all cells, say what would run, write nothing.")
-@click.option("--quiet", is_flag=True, help="No progress bar; only what failed.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.pass_context
 def sweep(context: click.Context, scenario: str, out: Path, **options: Any) -> None:
     """Run every cell of SCENARIO's [sweep] that DIR does not have yet.
 
     The same command goes on with a sweep that was interrupted.
     """
-    from bimu_hw.cli import find_scenario
+    from bimu_hw.scenario.shipped import find_scenario
     from bimu_hw.sweep.drive import command_line, run_sweep
     from bimu_hw.sweep.engines import make_engine
     from bimu_hw.sweep.plan import make_plan

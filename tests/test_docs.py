@@ -16,10 +16,11 @@ import pytest
 from test_glossary import INSTEAD
 
 from bimu_hw.cards import parse_card, shipped_cards
-from bimu_hw.cli import commands, find_scenario
+from bimu_hw.cli import commands
 from bimu_hw.operations import COMPONENTS, ENERGY_PER_QUERY, PHASES
 from bimu_hw.record import describe_markdown
 from bimu_hw.scenario import load_scenario
+from bimu_hw.scenario.shipped import find_scenario
 
 ROOT = Path(__file__).parents[1]
 #: What people wrote; pages that the site's builder writes from the program are left out.

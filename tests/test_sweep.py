@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -89,13 +90,6 @@ def test_a_cell_has_the_numbers_of_a_run(whole):
     np.testing.assert_array_equal(data["accuracy_per_task"], tree["tasks/accuracy"][-1])
 
 
-def test_two_workers_and_batches_give_the_same_bytes(scenario, whole):
-    out = scenario.parent / "two"
-    sweep(scenario, out, "--workers", "2", "--batch", "5")
-    assert any(len(read_cells(path).keys) > 1 for path in (out / "cells").glob("*.nc"))
-    assert results(out) == results(whole)
-
-
 def wait_for(condition, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
@@ -165,9 +159,10 @@ def test_a_second_driver_is_refused(whole, scenario, capsys):
     assert "another process drives a sweep there" in capsys.readouterr().err
 
 
-def test_a_damaged_file_is_put_aside_and_its_cell_runs_again(scenario, whole, capsys):
-    out = scenario.parent / "damaged"
-    sweep(scenario, out, "--workers", "1", "--batch", "4")
+def test_two_workers_and_batches_give_the_same_bytes_and_a_damaged_file_runs_again(scenario, whole, capsys):
+    out = scenario.parent / "two"
+    sweep(scenario, out, "--workers", "2", "--batch", "4")
+    assert results(out) == results(whole)
     files = sorted((out / "cells").glob("*.nc"))
     content = bytearray(files[0].read_bytes())
     table = read_cells(files[0])
@@ -238,19 +233,25 @@ def test_a_replay_sees_one_wrong_bit_and_another_processor(scenario, whole, caps
     assert "The processor differs: abacus" in printed
 
 
-def test_a_longer_sweep_takes_over_what_is_there(scenario, whole, capsys):
-    out = scenario.parent / "longer"
-    less = SWEEP.replace("[4, 16]", "[16]")
-    path = scenario.parent / "less" / "tiny.toml"
-    path.parent.mkdir()
-    path = write_tiny(path.parent, less)
-    sweep(path, out, "--workers", "1")
-    capsys.readouterr()
-    sweep(scenario, out, "--workers", "1")
+def test_another_sweep_takes_over_the_cells_that_it_shares(scenario, whole, capsys):
+    out = scenario.parent / "other"
+    shutil.copytree(whole, out)
+    place = scenario.parent / "less"
+    place.mkdir()
+    sweep(write_tiny(place, SWEEP.replace("[4, 16]", "[16]")), out)
     printed = capsys.readouterr()
-    assert f"{N} of {N} cells are finished, {N // 2} of them now; 0 failed." in printed.out
+    assert f"{N // 2} of {N // 2} cells are finished, 0 of them now; 0 failed." in printed.out
     assert "the sweep has changed" in printed.err
+    assert collect(out).sizes["n_levels"] == 1
+    sweep(scenario, out)
+    assert f"{N} of {N} cells are finished, 0 of them now" in capsys.readouterr().out
     assert results(out) == results(whole)
+
+
+def test_cells_of_other_sources_are_not_mixed(scenario, whole, capsys, monkeypatch):
+    monkeypatch.setattr("bimu_hw.sweep.plan.source_digest", lambda models: "other")
+    sweep(scenario, whole, code=2)
+    assert "was begun with bimu-hw" in capsys.readouterr().err
 
 
 def test_whole_runs_are_kept_on_request(tmp_path, capsys):

@@ -77,7 +77,7 @@ def draw_outcomes(outcomes: Sequence[Outcome], path: Path) -> None:
         last = outcome.row.store
         at.append(place)
     with paper_style({"figure.constrained_layout.use": True, "font.size": 8.0}):
-        figure = new_figure(9.0, 0.22 * place + 1.2)
+        figure = new_figure(9.0, max(0.22 * place + 1.2, 3.0))
         _draw(figure, outcomes, at, stores)
         save_figure(figure, path)
 

@@ -97,7 +97,8 @@ def run_sweep(
         watch = _Watch(folder, plan, n_unique, n_before, n_workers, progress, tell)
         work = Work(plan, str(folder.out.resolve()), to_do, retries, batch_size, keep_runs, watch.outcome)
         try:
-            engine(work, cell_timeout)
+            if work.n_open:
+                engine(work, cell_timeout)
         except KeyboardInterrupt:
             hint = f"Go on with the same command: {command}" if command else "Start it again to go on."
             raise KeyboardInterrupt(hint) from None
