@@ -70,7 +70,8 @@ def candidates(scenario: Scenario, n: int) -> list[tuple[str, ...]]:
     found = []
     for k in range(n):
         generator = host_generator(_SEARCH_SEED, Purpose.SEARCH, k)
-        factors = np.exp(generator.uniform(-1.0, 1.0, len(names)) * np.log(_SEARCH_FACTOR)) if k else np.ones(len(names))
+        powers = generator.uniform(-1.0, 1.0, len(names)) if k else np.zeros(len(names))
+        factors = _SEARCH_FACTOR**powers
         values = (scenario.rule_parameters[name] * factor for name, factor in zip(names, factors, strict=True))
         found.append(tuple(f"learning.{name}={value:.4g}" for name, value in zip(names, values, strict=True)))
     return found
