@@ -31,11 +31,11 @@ def hardware_question(
     """
     import json
 
-    from bimu_hw.cli import find_scenario
     from bimu_hw.errors import ScenarioError
     from bimu_hw.report.hardware_question import hardware_rows, read_outcome, row_scenario
     from bimu_hw.report.hardware_table import format_outcomes, write_outcomes
     from bimu_hw.report.row_runs import run_rows
+    from bimu_hw.scenario.shipped import find_scenario
 
     chosen = [row for row in hardware_rows() if rows in row.name]
     if not chosen:
@@ -78,10 +78,10 @@ def label_savings(out: Path, seeds: int, counts: str, overrides: tuple[str, ...]
     The rows are those of scenarios/label_savings.toml for each rule, device, threshold and seed. Written are
     label_savings.md, .json and .png.
     """
-    from bimu_hw.cli import find_scenario
     from bimu_hw.errors import ScenarioError
     from bimu_hw.report.label_savings import folder_name, format_savings, read_points, saving_rows, write_savings
     from bimu_hw.report.row_runs import run_rows
+    from bimu_hw.scenario.shipped import find_scenario
 
     try:
         thresholds = [int(word) for word in counts.split(",")]
