@@ -94,8 +94,8 @@ class Scenario(ScenarioFile):
             table, key = CARD_KEYS[role]
             tables[table] = tables[table].model_copy(update={key: name})
         other = Scenario.model_construct(self.model_fields_set, **tables)
-        for private in ("_given", "_name", "_folder", "_starts"):
-            setattr(other, private, getattr(self, private))
+        for private, value in (self.__pydantic_private__ or {}).items():
+            setattr(other, private, value)
         own = self._cards
         storage, sampler, components = (cards.get(role, getattr(own, role)) for role in CARD_KEYS)
         other._cards = replace(own, storage=storage, sampler=sampler, components=components)
