@@ -36,6 +36,8 @@ def format_labels(points: Sequence[LabelPoint], costs: Sequence[float]) -> str:
 
 def draw_labels(points: Sequence[LabelPoint], costs: Sequence[float], path: Path) -> Path:
     """Draw accuracy against energy per query, one panel per price of a label."""
+    from matplotlib.ticker import NullFormatter
+
     with paper_style():
         figure = new_figure("double", 2.6)
         panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
@@ -51,6 +53,7 @@ def draw_labels(points: Sequence[LabelPoint], costs: Sequence[float], path: Path
                 )  # fmt: skip
             axes.set_xscale("log")
             si_axis(axes.xaxis, "J")
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.tick_params(axis="x", which="both", labelsize=6)
             axes.set(xlabel="energy per query", title=f"a label costs {format_quantity(cost, 'J')}")
         panels[0].set(ylabel="test accuracy", ylim=(0, 1))
