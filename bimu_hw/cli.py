@@ -20,7 +20,6 @@ from bimu_hw.cli_cells import cells
 from bimu_hw.cli_characterise import characterise_command
 from bimu_hw.cli_devices import fit_command
 from bimu_hw.cli_hardware import hardware_question, label_savings
-from bimu_hw.cli_hardware import hardware_question
 from bimu_hw.cli_labels import labels
 from bimu_hw.cli_native import native
 from bimu_hw.cli_published import published

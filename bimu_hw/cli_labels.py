@@ -30,9 +30,9 @@ def labels(
     overrides: tuple[str, ...], quiet: bool,
 ) -> None:  # fmt: skip
     """Run SCENARIO with label policies and budgets, and set accuracy against energy per query."""
-    from bimu_hw.cli import find_scenario
     from bimu_hw.errors import UnitError
     from bimu_hw.report.labels import draw_labels, format_labels
+    from bimu_hw.scenario.shipped import find_scenario
     from bimu_hw.studies.labels import BUDGETS, POLICIES, compare_labels
     from bimu_hw.units import parse_quantity
 
