@@ -20,6 +20,7 @@ from bimu_hw.cli_cells import cells
 from bimu_hw.cli_characterise import characterise_command
 from bimu_hw.cli_devices import fit_command
 from bimu_hw.cli_hardware import hardware_question, label_savings
+from bimu_hw.cli_labels import labels
 from bimu_hw.cli_native import native
 from bimu_hw.cli_published import published
 from bimu_hw.cli_report import ablate, compare, report
@@ -221,6 +222,7 @@ commands.add_command(export)
 commands.add_command(spice)
 commands.add_command(reproduce)
 commands.add_command(cells)
+commands.add_command(labels)
 commands.add_command(published)
 for command in (sweep, status, collect_command, replay, reprice):
     commands.add_command(command)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 #: Modules of the Python reference, in the order a reader meets them: what it is about, and its name.
 MODULES = {
-    "Runs": ("bimu_hw.scenario", "bimu_hw.run", "bimu_hw.record"),
+    "Runs": ("bimu_hw.scenario", "bimu_hw.run", "bimu_hw.record", "bimu_hw.record.export"),
+    "Analysis": ("bimu_hw.analysis",),
     "Learning": ("bimu_hw.learning.reference", "bimu_hw.learning.metrics", "bimu_hw.learning.policies"),
     "Devices and cards": ("bimu_hw.devices", "bimu_hw.cards", "bimu_hw.fitting", "bimu_hw.testing"),
     "Arrays": ("bimu_hw.crossbar.circuit", "bimu_hw.crossbar.ir_drop"),

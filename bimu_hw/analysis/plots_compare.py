@@ -122,8 +122,10 @@ def plot_along(
     at = np.arange(x.size) if words else x.values.astype(np.float64)
     for i, (name, one) in enumerate(found.items()):
         mean, low, high = (one[n].values for n in ("mean", "low", "high"))
+        if not np.isfinite(mean).any():
+            continue
         error = np.nan_to_num(np.maximum([mean - low, high - mean], 0.0))
-        axes.errorbar(at, mean, error, fmt="" if words else "-", ls="none" if words else "-", elinewidth=0.7,
+        axes.errorbar(at, mean, error, linestyle="none" if words else "-", elinewidth=0.7,
                       marker=_MARKERS[i % 8], ms=3, color=COLOURS[i % 8], label=name or None)  # fmt: skip
     if words:
         axes.set_xticks(at, [str(v).replace("_", " ") for v in x.values], rotation=20 if x.size > 3 else 0, ha="center")
@@ -131,13 +133,13 @@ def plot_along(
     elif (at > 0).all() and at.max() > 30 * at.min():
         axes.set_xscale("log")
     elif (at == np.rint(at)).all():
-        whole_numbers(axes.xaxis)
+        whole_numbers(axes.xaxis, min(6, max(1, x.size)))
     if not words and str(x.attrs.get("units", "1")) not in ("1", ""):
         si_axis(axes.xaxis, str(x.attrs["units"]))
     if units not in ("1", ""):
         si_axis(axes.yaxis, units)
     axes.set(xlabel=str(x.name).replace("_", " "), ylabel=label)
-    if any(found):
+    if any(found) and axes.get_legend_handles_labels()[0]:
         axes.legend(loc="best")
     return axes
 

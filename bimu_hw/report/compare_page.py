@@ -132,9 +132,11 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, s
     """Return key and both values of all in which two resolved scenarios differ, apart from words and digests."""
     first, second = flat(a), flat(b)
     ignored = ("title", "claim", "expect", "run.threads")
+    # What the scenarios say comes first; then what their cards make of it.
+    keys = sorted(dict.fromkeys((*first, *second)), key=lambda key: key.startswith("cards."))
     return [
         (key, _shown(first.get(key)), _shown(second.get(key)))
-        for key in dict.fromkeys((*first, *second))
+        for key in keys
         if first.get(key) != second.get(key) and key not in ignored and not key.endswith(".digest")
     ]
 
@@ -186,7 +188,10 @@ def _change(x: float, y: float, unit: str) -> str:
         return "–"
     if unit == "%":
         return f"{100 * (y - x):+.1f} points".replace("-", "−")
-    return f"{100 * (y / x - 1):+.3g} %".replace("-", "−") if x > 0 else "–"
+    if x <= 0:
+        return "–"
+    change = round(100 * (y / x - 1), 1)
+    return f"× {y / x:.3g}" if y > 3 * x else f"{change:+g} %".replace("-", "−") if change else "none"
 
 
 def verdict(names: tuple[str, str], numbers: list[dict[str, Any]]) -> str:

@@ -138,7 +138,7 @@ def provenance_line(attrs: Mapping[Any, Any]) -> str:
 
 def percent(value: float | None) -> str:
     """Return a fraction as a percentage, "–" where there is none."""
-    return "–" if value is None or math.isnan(value) else f"{100 * value:.1f} %"
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.1f} %".replace("-", "−")
 
 
 def amount(value: float | None, unit: str) -> str:

@@ -57,7 +57,7 @@ class Measured:
     def with_label_energy(self, joules: float) -> Measured:
         """Return the same run with another price of a label: counts do not change, so nothing is run again."""
         prices = self.joules.copy()
-        prices[operation_index("oracle", "request")] = joules
+        prices[operation_index("radio", "request")] = joules
         return replace(self, joules=prices)
 
     def energy(self, phases: tuple[str, ...] = PHASES) -> npt.NDArray[np.float64]:

@@ -323,6 +323,8 @@ def _coordinates(
             meta = {"units": "1", "long_name": "number of the sample"}
             yield Coordinate(axis.name, axis.name, [float(i) for i in range(len(axis.rows))], meta)
         for name, key, column in zip(axis.coordinates, axis.keys, columns, strict=True):
+            # JSON has no infinity, which stands for a key without effect: the lam_max of a continuum of levels.
+            column = [None if isinstance(v, float) and not math.isfinite(v) else v for v in column]
             is_text = any(isinstance(value, str) for value in column)
             if is_text:
                 column = ["" if value is None else _text(value) for value in column]

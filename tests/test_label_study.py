@@ -1,0 +1,91 @@
+"""Labels against joules: policies and budgets as runs, and the price of a label as nothing but a price."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bimu_hw.cli import run_commands
+from bimu_hw.errors import ScenarioError
+from bimu_hw.run import Run
+from bimu_hw.scenario import load_scenario
+from bimu_hw.studies.labels import compare_labels
+from bimu_hw.studies.measure import measure
+
+SCENARIO = Path(__file__).parents[1] / "scenarios" / "active_learning.toml"
+FEW = ("stream.examples=120", "evaluation.examples=20")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    out = tmp_path_factory.mktemp("labels")
+    return out, compare_labels(SCENARIO, out, budgets=(1.0, 0.25), seeds=1, overrides=FEW)
+
+
+def test_every_policy_asks_for_about_its_budget(study):
+    out, points = study
+    assert [(p.policy, p.budget) for p in points] == [
+        (policy, budget) for policy in ("budgeted", "random", "epistemic") for budget in (1.0, 0.25)
+    ]
+    shares = {(p.policy, p.budget): p.asked()[0] for p in points}
+    assert all(share == 1.0 for (_, budget), share in shares.items() if budget == 1.0)
+    # 120 queries asked at random with 0.25: within five standard deviations of 0.04.
+    assert abs(shares["random", 0.25] - 0.25) < 0.2
+    assert 0.0 < shares["budgeted", 0.25] < 0.8
+    assert 0.0 < shares["epistemic", 0.25] < 1.0
+    # Three policies share the runs with every label, and the pilot is apart.
+    assert len(list((out / "runs").glob("*.json"))) == 1 + 3
+
+
+def test_a_price_of_labels_adds_what_was_asked_for_and_runs_nothing(study):
+    for point in study[1]:
+        free, dear = point.energy(0.0)[0], point.energy(1e-6)[0]
+        assert dear - free == pytest.approx(1e-6 * point.asked()[0], rel=1e-9)
+    # And it is what a run with that price comes to.
+    scenario = load_scenario(SCENARIO, [*FEW, "labels.energy=1 uJ"], seed=1)
+    run = Run(scenario)
+    run.accelerator.run()
+    tree = run.finish()
+    energy = tree["ledger"].to_dataset()["energy"].sel(phase=["inference", "label", "backward", "read_lambda", "rule",
+                                                              "programming"])  # fmt: skip
+    always = next(p for p in study[1] if p.budget == 1.0)
+    assert float(energy.sum()) / 120 == pytest.approx(always.energy(1e-6)[0], rel=1e-9)
+
+
+def test_what_is_kept_of_a_run_is_read_back_as_it_was(tmp_path):
+    scenario = load_scenario(SCENARIO, ["stream.examples=12", "evaluation.examples=3"])
+    first, again = measure(scenario, tmp_path), measure(scenario, tmp_path)
+    assert again.counts.dtype == np.int64
+    np.testing.assert_array_equal(first.counts, again.counts)
+    np.testing.assert_array_equal(first.per_query("all"), again.per_query("all"))
+    assert first.per_query("all").sum() == pytest.approx(first.summary["energy_per_query_J"]["all"])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"policies": ["epistemics"]}, "Did you mean 'epistemic'?"),
+        ({"budgets": [0.0]}, "allowed are shares of the labels above 0 to 1"),
+        ({"overrides": ["labels.policy=random", "labels.rate=0.5"]}, "in place of \"always\""),
+    ],
+)
+def test_what_the_study_cannot_do_is_refused(options, sentence, tmp_path):
+    with pytest.raises(ScenarioError, match=sentence.replace("?", r"\?")):
+        compare_labels(SCENARIO, tmp_path, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_shows_table_and_figure(study, capsys):
+    out, _ = study
+    arguments = ["labels", str(SCENARIO), "--out", str(out), "--seeds", "1", "--quiet"]
+    arguments += ["--budget", "1", "--budget", "0.25"]
+    arguments += [word for override in FEW for word in ("--set", override)]
+    assert run_commands([*arguments, "--cost", "0 J", "--cost", "1 mJ"]) == 0
+    said = capsys.readouterr().out
+    for word in ("budgeted", "epistemic", "25%", "label 1 mJ"):
+        assert word in said
+    assert (out / "labels.png").stat().st_size > 10_000
+    assert run_commands([*arguments, "--cost", "-1 J"]) == 2
+    assert "allowed are energies from 0 J" in capsys.readouterr().err
