@@ -30,6 +30,7 @@ from bimu_hw.cli_sampler import sampler
 from bimu_hw.cli_spice import spice
 from bimu_hw.cli_start import export, init
 from bimu_hw.cli_sweep import collect_command, replay, status, sweep
+from bimu_hw.cli_trace import trace
 from bimu_hw.errors import BimuError, CardError, ScenarioError, did_you_mean
 
 if TYPE_CHECKING:
@@ -220,6 +221,7 @@ def show_device(name: str) -> None:
 commands.add_command(init)
 commands.add_command(export)
 commands.add_command(spice)
+commands.add_command(trace)
 commands.add_command(reproduce)
 commands.add_command(cells)
 commands.add_command(labels)

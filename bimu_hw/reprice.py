@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 #: Units of prices: what a card says in any other shapes the run.
 _PRICES = ("J", "W", "m^2", "m2")
 #: Sizes that a card's prices hold for; the scenario's own sizes are those of the chip.
-_SIZES = ("adc_reference_bits", "dac_reference_bits", "line_reference_cells")
+_SIZES = ("adc_reference_bits", "dac_reference_bits", "digital_reference_bits", "line_reference_cells")
 
 
 def reprice(path: str | Path, cards: Mapping[str, str], folder: str | Path | None = None) -> xr.DataTree:

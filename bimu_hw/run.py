@@ -230,8 +230,9 @@ class Run:
         spec = accelerator_spec(s, self.stream.n_tasks, self.n_examples)
         check_load(s, self.plan, spec)
         self.accelerator = Accelerator(
-            self.chip, self.plan, self, s.label_policy(), self.rule, spec, s.seeds.noise, self
-        )
+            self.chip, self.plan, self, s.label_policy(), self.rule, spec, s.seeds.noise, self,
+            timeline=s.record.timeline,
+        )  # fmt: skip
         n = self.stream.n_tasks
         self.accuracy, self.calibration = (np.full((n, n), np.nan) for _ in range(2))
         self._ood = {str(name): ood_images(self.stream, place) for name, place in s.ood_sets.items()}
@@ -402,11 +403,13 @@ class Run:
             busy_ticks=[u.busy_ticks for u in a.usage.values()], capacity=[u.capacity for u in a.usage.values()],
             event_count=a.event_count, duration_ticks=a.duration_ticks, queries_dropped=a.dropped,
             latency_p50=to_seconds(self._latency.quantile(0.5)), latency_p99=to_seconds(self._latency.quantile(0.99)),
-            macs=self.plan.macs,
+            macs=self.plan.macs, labels_stale=a.stale, wakes=a.wakes, in_system_ticks=a.in_system_ticks,
+            sojourn_ticks=a.sojourn_ticks, asleep_ticks=a.asleep_ticks,
         )  # fmt: skip
         return self.recorder.finish(
             a.ledger.counts, a.ledger.array_joules, self.costs, use, self.accuracy, self.freezing.values,
             self._provenance(), calibration_error=self.calibration, ood=ood,
+            timeline=a.timeline.columns() if a.timeline else None,
         )  # fmt: skip
 
 

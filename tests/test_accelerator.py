@@ -79,7 +79,7 @@ def build(n=200, **options):
 def assemble(
     n=200, *, arrivals=None, queue=64, latency=0, policy=("always", {}), gating=False, gradient="hard",
     storage=None, sampler=None, policy_of_device="deterministic", parts=None, source=None, labels=None,
-    architecture=PLAIN, machine=None, **more,
+    architecture=PLAIN, machine=None, timeline=0, **more,
 ):  # fmt: skip
     timed = {"read_time": 1e-9, "sample_time": 1e-9, "pulse_width_up": 1e-9, "pulse_width_down": 2e-9}
     storage = storage or make_card("ideal_storage", **{k: v for k, v in timed.items() if k != "sample_time"})
@@ -97,7 +97,7 @@ def assemble(
         chip, plan, source or Stream(n), policy_from_spec(policy[0], **policy[1]), RULE,
         AcceleratorSpec(
             arrivals or Arrivals("back_to_back"), queue, labels or LabelTimes(latency), gating, gradient, **more
-        ), 1, watcher, machine,
+        ), 1, watcher, machine, timeline,
     )  # fmt: skip
     return accelerator, watcher
 

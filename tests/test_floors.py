@@ -29,7 +29,7 @@ FLOORS = {
     "bimu_hw.checkpoint": 8, "bimu_hw.costs": 8, "bimu_hw.evaluation": 8, "bimu_hw.freezing": 8, "bimu_hw.sweep": 8,
     "bimu_hw.analysis": 8,
     "bimu_hw.report": 8, "bimu_hw.cli": 8, "bimu_hw.testing": 8, "bimu_hw.spice": 8, "bimu_hw.cli_spice": 8,
-    "bimu_hw.cli_start": 8,
+    "bimu_hw.cli_start": 8, "bimu_hw.cli_trace": 8,
     "bimu_hw.cli_devices": 8, "bimu_hw.cli_native": 8, "bimu_hw.cli_sampler": 8, "bimu_hw.cli_characterise": 8,
     "bimu_hw.fitting": 8, "bimu_hw.reproduction": 8, "bimu_hw.cli_reproduce": 8, "bimu_hw.published": 8,
     "bimu_hw.cli_published": 8, "bimu_hw.cli_sweep": 8, "bimu_hw.cli_report": 8,
@@ -61,7 +61,7 @@ OUTSIDE = {
     "click": ("bimu_hw.cli", "bimu_hw.cli_spice", "bimu_hw.cli_start",
               "bimu_hw.cli_devices", "bimu_hw.cli_native", "bimu_hw.cli_sampler",
               "bimu_hw.cli_characterise", "bimu_hw.cli_reproduce", "bimu_hw.cli_published", "bimu_hw.cli_sweep",
-              "bimu_hw.cli_report", "bimu_hw.cli_reprice",
+              "bimu_hw.cli_report", "bimu_hw.cli_reprice", "bimu_hw.cli_trace",
               "bimu_hw.cli_cells", "bimu_hw.cli_labels", "bimu_hw.cli_hardware"),
     "tqdm": ("bimu_hw.cli", "bimu_hw.run", "bimu_hw.sweep"),
     "pytest": ("bimu_hw.testing",),  # the conformance suite is a test that strangers run

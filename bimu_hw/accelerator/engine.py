@@ -28,17 +28,16 @@ from typing import Any
 import simpy
 
 from bimu_hw.accelerator.arrivals import Arrivals
-from bimu_hw.accelerator.clock import to_seconds
-from bimu_hw.accelerator.jobs import Jobs
+from bimu_hw.accelerator.jobs import Jobs, uniform_for
 from bimu_hw.accelerator.machine import InFlight, Machine, OneAtATime
 from bimu_hw.accelerator.oracle import Oracle
 from bimu_hw.accelerator.plan import Piece, WorkPlan
 from bimu_hw.accelerator.query import QueryRow, from_columns, to_columns
 from bimu_hw.accelerator.spec import AcceleratorSpec, ExampleSource, Observer, Pause, Usage
+from bimu_hw.accelerator.timeline import Timeline
 from bimu_hw.crossbar.chip import Chip, Encoded, LearningRule
 from bimu_hw.learning.policies import Given, LabelPolicy
 from bimu_hw.ledger import Ledger, Tally
-from bimu_hw.random import Purpose, stream_key
 
 __all__ = ["Accelerator", "AcceleratorSpec", "Arrivals", "Pause"]
 
@@ -48,7 +47,7 @@ _LAST = 2
 #: Numbers of an `Accelerator` that go into its state as they are.
 _COUNTERS = (
     "seen", "requested", "dropped", "stale", "asleep_ticks", "wakes", "in_system_ticks", "sojourn_ticks", "_in_system",
-    "_counted", "_next_index", "_task", "_waits", "_ended", "_blocked", "_refreshing", "_idle_since", "_waking",
+    "_counted", "_next_index", "_waits", "_ended", "_blocked", "_refreshing", "_idle_since", "_waking",
 )  # fmt: skip
 
 
@@ -62,6 +61,7 @@ class _Job:
     encoded: Encoded | None = None
     rest: Sequence[Piece] = ()
     spent: Tally | None = None
+    pieces: Sequence[Piece] = ()
 
 
 class Accelerator:
@@ -80,6 +80,8 @@ class Accelerator:
     observer : Observer
     machine : Machine, optional
         Who lets stages pass; by default what the plan's architecture says.
+    timeline : int
+        Stages and spans of the beginning to keep, for a timeline.
 
     Attributes
     ----------
@@ -96,7 +98,7 @@ class Accelerator:
 
     def __init__(
         self, chip: Chip, plan: WorkPlan, source: ExampleSource, policy: LabelPolicy, rule: LearningRule,
-        spec: AcceleratorSpec, noise_seed: int, observer: Observer, machine: Machine | None = None,
+        spec: AcceleratorSpec, noise_seed: int, observer: Observer, machine: Machine | None = None, timeline: int = 0,
     ) -> None:  # fmt: skip
         self.chip, self.plan, self.source, self.policy, self.rule = chip, plan, source, policy, rule
         self.spec, self.observer = spec, observer
@@ -105,6 +107,7 @@ class Accelerator:
         self._shared = plan.architecture.pipeline == "queries"
         #: Slots: one for each query in flight, one for an update, one for a refresh.
         self._query_slots = plan.architecture.in_flight if self._shared else 1
+        self.timeline = Timeline(plan, len(chip.layers), timeline) if timeline else None
         self.machine = machine or self._new_machine()
         self.seen = self.requested = self.dropped = self.stale = self.asleep_ticks = self.wakes = 0
         self.in_system_ticks = self.sojourn_ticks = self._in_system = self._counted = 0
@@ -121,7 +124,7 @@ class Accelerator:
         self._blocked: list[int] | None = None
         self._waits = 0
         self._begun = self._ended = self._refreshing = False
-        self._next_index = self._task = self._idle_since = 0
+        self._next_index = self._idle_since = 0
         self._waking = -1
         self._noise_seed = noise_seed
         self._back_to_back = spec.arrivals.kind == "back_to_back"
@@ -133,9 +136,9 @@ class Accelerator:
         longest = max(
             len(plan.inference_piece.stages), len(plan.update_stages) + n_layers, len(plan.refresh[1].stages)
         )
-        return InFlight(
-            plan.architecture.capacities(n_layers), self._query_slots + 2, self.chip.n_sample, longest
-        )  # fmt: skip
+        n_slot, n_chain = self._query_slots + 2, self.chip.n_sample
+        log = 3 * n_slot * n_chain * longest if self.timeline else 0
+        return InFlight(plan.architecture.capacities(n_layers), n_slot, n_chain, longest, log)
 
     @property
     def ledger(self) -> Ledger:
@@ -179,8 +182,7 @@ class Accelerator:
             self._turn_in(0)
             self._env.run(until=self._end)
             self.jobs.finish(self.duration_ticks, self.asleep_ticks, self.wakes)
-            for number in range(self._task + 1, self.spec.tasks + 1):
-                self._age(number, self.source.n_examples)
+            self.jobs.age_on(self.source.n_examples, self.duration_ticks)
             self._ended = True
 
     def state(self) -> dict[str, Any]:
@@ -201,6 +203,7 @@ class Accelerator:
             "service_what": [[slot, job.kind, job.begun] for slot, job in service],
             "service_other": [[slot, job.kind, job.begun] for slot, job in self._service.items() if job.row is None],
             "oracle": self.oracle.state(), "machine": self.machine.state(), "jobs": self.jobs.state(),
+            "timeline": self.timeline.state() if self.timeline else {},
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -229,6 +232,11 @@ class Accelerator:
         self.oracle.restore(state["oracle"])
         self.machine.restore(state["machine"])
         self.jobs.restore(state["jobs"])
+        if self.timeline and isinstance(self.machine, InFlight):
+            for slot, job in self._service.items():
+                job.pieces = self.timeline.pieces_of(job.kind, self.machine.segments(slot))
+        if self.timeline:
+            self.timeline.restore(state["timeline"])
 
     def _encoded(self, row: QueryRow) -> Encoded:
         return self.source.example(row.example)[0]
@@ -316,6 +324,8 @@ class Accelerator:
             return
         self._turn_at = -1
         done = self.machine.done(now)
+        if self.timeline is not None and isinstance(self.machine, InFlight):
+            self._note(self.timeline, self.machine)
         for slot in done:
             self._complete(slot, self._service.pop(slot), now)
         if self._shared or not self._service:
@@ -364,7 +374,7 @@ class Accelerator:
             slot = next((slot for slot in range(self._query_slots) if slot not in self._service), None)
             update = bool(self._labelled) and self._query_slots not in self._service
             query = slot is not None and (bool(self._queue) or self._next_comes_at_once())
-            if update and (not query or self._update_is_first()):
+            if update and (not query or self.spec.update_is_first(self._labelled[0][0].label_tick, self._queue)):
                 self._learn(*self._labelled.popleft(), now, held=False)
             elif query and slot is not None:
                 self._query(slot, now)
@@ -374,24 +384,23 @@ class Accelerator:
     def _next_comes_at_once(self) -> bool:
         return self._back_to_back and self._next_index < self.source.n_examples
 
-    def _update_is_first(self) -> bool:
-        """Return whether, of an update and a query that both wait, the update comes first."""
-        priority = self.spec.priority
-        if priority == "fifo" and self._queue:
-            return self._labelled[0][0].label_tick <= self._queue[0][1]
-        return priority != "inference_first"
-
     def _begin(self, slot: int, job: _Job, pieces: Sequence[Piece], priority: int) -> None:
         """Let the work of a job begin."""
         ticks = self.jobs.begin(pieces)
         self._service[slot] = job
+        if self.timeline is not None and not self.timeline.full:
+            if self._shared:
+                job.pieces = pieces
+            else:
+                self.timeline.lay_out(pieces, job.kind, -1 if job.row is None else job.row.example, job.begun)
         self.machine.submit(slot, [piece.segment for piece in pieces], ticks, priority, job.begun)
 
-    def _priority(self, kind: str) -> int:
-        """Return who gets a unit first: the lower number."""
-        if self.spec.priority == "fifo":
-            return 0
-        return int((kind == "update") != (self.spec.priority == "update_first"))
+    def _note(self, timeline: Timeline, machine: InFlight) -> None:
+        """Note the stages that have passed."""
+        for passed in machine.passed():
+            job = self._service[passed.slot]
+            if job.pieces:
+                timeline.note(passed, job.pieces, job.kind, -1 if job.row is None else job.row.example)
 
     # Jobs
 
@@ -412,10 +421,7 @@ class Accelerator:
         """Begin a query: compute its prediction, and decide whether to ask for its label."""
         index, arrival = self._take(now)
         encoded, label, answer, task = self.source.example(index)
-        while self._task < task:
-            self.chip.end_task(self.rule)
-            self._task += 1
-            self._age(self._task, index)
+        self.jobs.end_tasks(task, index, now)
         self.observer.before_query(index, now)
         row = QueryRow(index, task, label, answer, arrival, now)
         self.seen += 1
@@ -425,13 +431,15 @@ class Accelerator:
             self.jobs.predict(row)
             # All that is spent is the update's.
             spent, row.spent = row.spent, Tally()
-            self._begin(slot, _Job("given", now, row, encoded, rest, spent), (forward,), self._priority("update"))
+            job = _Job("given", now, row, encoded, rest, spent)
+            self._begin(slot, job, (forward,), self.spec.unit_priority("update"))
             return
         evidence, piece = self.jobs.infer(row, encoded)
         row.asked = self.policy.asks(
-            evidence, examples_seen=self.seen - 1, labels_requested=self.requested, uniform=self._uniform(index)
-        )
-        self._begin(slot, _Job("query", now, row, encoded), (piece,), self._priority("query"))
+            evidence, examples_seen=self.seen - 1, labels_requested=self.requested,
+            uniform=uniform_for(self.policy, self._noise_seed, index),
+        )  # fmt: skip
+        self._begin(slot, _Job("query", now, row, encoded), (piece,), self.spec.unit_priority("query"))
 
     def _learn(self, row: QueryRow, encoded: Encoded, now: int, held: bool) -> None:
         """Begin an update."""
@@ -439,11 +447,11 @@ class Accelerator:
         if not held and not self.spec.labels.prompt:
             self.jobs.book_kept(row)
         pieces = self.jobs.learn(row, encoded, now, held)
-        self._begin(self._query_slots, _Job("update", now, row, encoded), pieces, self._priority("update"))
+        self._begin(self._query_slots, _Job("update", now, row, encoded), pieces, self.spec.unit_priority("update"))
 
     def _complete(self, slot: int, job: _Job, now: int) -> None:
         """Take note that a job, or the part of it that was begun, is done."""
-        self.usage["controller"].busy_ticks += now - job.begun
+        self.jobs.busy(now - job.begun)
         row, encoded = job.row, job.encoded
         if row is None or encoded is None:
             return
@@ -453,7 +461,7 @@ class Accelerator:
             self._answer(row, now)
             self.observer.answered(row)
             row.spent = job.spent or Tally()
-            self._begin(slot, _Job("update", now, row, encoded), job.rest, self._priority("update"))
+            self._begin(slot, _Job("update", now, row, encoded), job.rest, self.spec.unit_priority("update"))
         else:
             self._answer(row, now)
             if row.asked:
@@ -467,28 +475,22 @@ class Accelerator:
         row.finish_tick = now
         self._count(-1)
         self.sojourn_ticks += now - row.arrival_tick
+        if self.timeline is not None:
+            self.timeline.add("queries", "sojourn", row.example, row.arrival_tick, now - row.arrival_tick)
 
     def _ask(self, row: QueryRow, encoded: Encoded, now: int) -> None:
         """Ask for the label of a query that was answered."""
         if not self.spec.labels.prompt:
             answer = self.oracle.request(row.example, now)
             self._await_label(row, encoded, answer.stale, answer.tick - now)
+            if self.timeline is not None and answer.begun >= 0:
+                self.timeline.add("annotators", "label", row.example, answer.begun, answer.tick - answer.begun)
             return
         row.label_tick = now
         if self._shared:
             self._labelled.append((row, encoded))
         else:
             self._learn(row, encoded, now, held=True)
-
-    def _age(self, number: int, index: int) -> None:
-        """Let the chip age after a task, before the query of that index."""
-        for pause in self.spec.pauses:
-            if pause.after_task in (None, number):
-                self.chip.age(index, to_seconds(self.duration_ticks), pause.duration, pause.temperature)
-
-    def _uniform(self, index: int) -> float:
-        key = int(stream_key(self._noise_seed, Purpose.LABEL_POLICY, index))
-        return ((key >> 11) + 0.5) * 2.0**-53
 
     def _count(self, change: int) -> None:
         """Take note of a query that came or was answered."""

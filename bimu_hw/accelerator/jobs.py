@@ -17,9 +17,10 @@ from bimu_hw.crossbar.chip import Chip, Encoded, LearningRule
 from bimu_hw.crossbar.readout import Reads
 from bimu_hw.errors import ScheduleError
 from bimu_hw.kernels.network import query_uncertainty
-from bimu_hw.learning.policies import Evidence
+from bimu_hw.learning.policies import AtRandom, Evidence, LabelPolicy
 from bimu_hw.ledger import Entry, Ledger, Tally
 from bimu_hw.operations import CHIP, layer_counts, operation_index, phase_index
+from bimu_hw.random import Purpose, stream_key
 
 _TICKS_PER_NANOSECOND = 1000
 _TICKS_PER_MICROSECOND = 10**6
@@ -27,6 +28,28 @@ _MOST = 2**63 - 1
 _INFERENCE, _LABEL, _BACKWARD, _PROGRAMMING, _IDLE = map(
     phase_index, ("inference", "label", "backward", "programming", "idle")
 )
+
+
+class _Standing:
+    """Entries that are booked together again and again: on the tally of a query at once, in the account when asked."""
+
+    def __init__(self, *entries: tuple[int, Entry]) -> None:
+        self._entries = entries
+        self.total = sum(entry.total for _, entry in entries)
+        self.n = 0
+
+    def book(self, tally: Tally) -> None:
+        """Book the entries once."""
+        self.n += 1
+        tally.counts += self.total
+
+    def settle(self, ledger: Ledger) -> int:
+        """Bring the account up to date and return how often the entries were booked since."""
+        n, self.n = self.n, 0
+        if n:
+            for phase, entry in self._entries:
+                ledger.counts[phase] += entry.counts * n
+        return n
 
 
 class Jobs:
@@ -41,9 +64,6 @@ class Jobs:
 
     Attributes
     ----------
-    ledger : Ledger
-    usage : dict of str to Usage
-        By resource.
     event_count : int
         Stages that were begun.
     learned : int
@@ -52,34 +72,94 @@ class Jobs:
 
     def __init__(self, chip: Chip, plan: WorkPlan, rule: LearningRule, spec: AcceleratorSpec) -> None:
         self.chip, self.plan, self.rule, self.spec = chip, plan, rule, spec
-        self.ledger = Ledger.empty(len(chip.layers))
-        self.usage = {name: Usage(capacity=plan.capacity(name)) for name in plan.resources}
-        self.event_count = self.learned = 0
+        self._ledger = Ledger.empty(len(chip.layers))
+        self._usage = {name: Usage(capacity=plan.capacity(name)) for name in plan.resources}
+        self.event_count = self.learned = self._task = 0
         self._biased_ticks = [0] * len(chip.layers)
-        self._bias = {block: self._bias_of(block) for block in (plan.inference_block, plan.update_block)}
-        self._request = self._single("radio", "request")
-        self._kept = {access: self._single("buffer", access, plan.kept_bits()) for access in ("read", "write")}
+        bias = self._bias_of(plan.inference_block)
+        self._forward = {phase: _Standing((phase, plan.inference), (phase, bias)) for phase in (_INFERENCE, _BACKWARD)}
+        self._update = _Standing(*plan.update, (_BACKWARD, self._bias_of(plan.update_block)))
+        request, bits = (_LABEL, self._single("radio", "request")), plan.kept_bits()
+        self._request = _Standing(request)
+        self._late_request = _Standing(request, (_LABEL, self._single("buffer", "write", bits)))
+        self._kept = _Standing((_LABEL, self._single("buffer", "read", bits)))
         self._wake = self._single("power", "wake")
+        #: Blocks that are begun again and again, and how often they were since the account was settled.
+        self._blocks = (plan.inference_block, plan.update_block)
+        self._begun = [0, 0]
+
+    @property
+    def ledger(self) -> Ledger:
+        """The account."""
+        self._settle()
+        return self._ledger
+
+    @property
+    def usage(self) -> dict[str, Usage]:
+        """Use of every resource."""
+        self._settle()
+        return self._usage
+
+    def busy(self, ticks: int) -> None:
+        """Count time in which a job was in service."""
+        self._usage["controller"].busy_ticks += ticks
+
+    def _settle(self) -> None:
+        """Bring account and use up to date: what is the same every time is counted first and added up when asked."""
+        forward = sum(standing.settle(self._ledger) for standing in self._forward.values())
+        for n, block in ((forward, self.plan.inference_block), (self._update.settle(self._ledger), self._blocks[1])):
+            for layer, ticks in block.biased_ticks:
+                self._biased_ticks[layer] += n * ticks
+        for standing in (self._request, self._late_request, self._kept):
+            standing.settle(self._ledger)
+        for k, block in enumerate(self._blocks):
+            self._use(block, self._begun[k])
+            self._begun[k] = 0
+
+    def _use(self, block: Block, n: int) -> None:
+        for resource, events, ticks in block.use:
+            usage = self._usage[resource]
+            usage.events += n * events
+            usage.busy_ticks += n * ticks
+        self._usage["controller"].events += n
 
     def state(self) -> dict[str, Any]:
         """Return the account and what the chip and the rule have become, for a checkpoint."""
         return {
-            "event_count": self.event_count, "learned": self.learned,
+            "event_count": self.event_count, "learned": self.learned, "task": self._task,
             "usage": {name: [usage.events, usage.busy_ticks] for name, usage in self.usage.items()},
-            "counts": self.ledger.counts, "array_joules": self.ledger.array_joules, "biased_ticks": self._biased_ticks,
+            "counts": self._ledger.counts, "array_joules": self._ledger.array_joules,
+            "biased_ticks": self._biased_ticks,
             "rule": self.rule.state(), "chip": self.chip.state(),
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state."""
-        self.event_count, self.learned = state["event_count"], state["learned"]
+        self.event_count, self.learned, self._task = state["event_count"], state["learned"], state["task"]
         for name, (events, busy) in state["usage"].items():
-            self.usage[name].events, self.usage[name].busy_ticks = events, busy
-        self.ledger.counts[...] = state["counts"]
-        self.ledger.array_joules[...] = state["array_joules"]
+            self._usage[name].events, self._usage[name].busy_ticks = events, busy
+        self._ledger.counts[...] = state["counts"]
+        self._ledger.array_joules[...] = state["array_joules"]
         self._biased_ticks = list(state["biased_ticks"])
         self.rule.restore(state["rule"])
         self.chip.restore(state["chip"])
+
+    def end_tasks(self, task: int, index: int, tick: int) -> None:
+        """End the tasks before `task`, whose query `index` is the next, and let the chip age after each."""
+        while self._task < task:
+            self.chip.end_task(self.rule)
+            self._task += 1
+            self._age(self._task, index, tick)
+
+    def age_on(self, index: int, tick: int) -> None:
+        """Let the chip age after the last task, too."""
+        for number in range(self._task + 1, self.spec.tasks + 1):
+            self._age(number, index, tick)
+
+    def _age(self, number: int, index: int, tick: int) -> None:
+        for pause in self.spec.pauses:
+            if pause.after_task in (None, number):
+                self.chip.age(index, to_seconds(tick), pause.duration, pause.temperature)
 
     def infer(self, row: QueryRow, encoded: Encoded) -> tuple[Evidence, Piece]:
         """Compute a query and return how sure it is, and the work."""
@@ -106,13 +186,11 @@ class Jobs:
         forward = plan.reforward or not held
         if forward:
             self._book_forward(_BACKWARD, row)
-        for phase, entry in plan.update:
-            self.ledger.book(phase, entry, row.spent)
-        self._book_bias(_BACKWARD, row, plan.update_block)
+        self._update.book(row.spent)
         if self.spec.gradient == "hard":
             self._book_reads(_BACKWARD, row, self.chip.backward_reads())
         entry, stages = plan.programming(result.programming)
-        self.ledger.book(_PROGRAMMING, entry, row.spent)
+        self._ledger.book(_PROGRAMMING, entry, row.spent)
         row.updated = result.changed
         row.pulses = sum(p.pulses_up + p.pulses_down for p in result.programming)
         self.learned += result.changed
@@ -121,18 +199,16 @@ class Jobs:
 
     def book_request(self, row: QueryRow, late: bool) -> None:
         """Book a request, and the buffer that keeps an input until a late label comes."""
-        self.ledger.book(_LABEL, self._request, row.spent)
-        if late:
-            self.ledger.book(_LABEL, self._kept["write"], row.spent)
+        (self._late_request if late else self._request).book(row.spent)
 
     def book_kept(self, row: QueryRow) -> None:
         """Book reading a kept input back."""
-        self.ledger.book(_LABEL, self._kept["read"], row.spent)
+        self._kept.book(row.spent)
 
     def refresh(self) -> Piece:
         """Book a refresh of the store and return the work."""
         entry, piece = self.plan.refresh
-        self.ledger.book(_IDLE, entry, Tally())
+        self._ledger.book(_IDLE, entry, Tally())
         return piece
 
     def begin(self, pieces: Sequence[Piece]) -> int:
@@ -142,11 +218,12 @@ class Jobs:
             for block in piece.blocks:
                 total += block.ticks
                 self.event_count += block.n_stages
-                self.usage["controller"].events += 1
-                for resource, events, ticks in block.use:
-                    usage = self.usage[resource]
-                    usage.events += events
-                    usage.busy_ticks += ticks
+                if block is self._blocks[0]:
+                    self._begun[0] += 1
+                elif block is self._blocks[1]:
+                    self._begun[1] += 1
+                else:
+                    self._use(block, 1)
         return total
 
     def finish(self, ticks: int, asleep: int, wakes: int) -> None:
@@ -161,6 +238,7 @@ class Jobs:
         wakes : int
             How often it was woken.
         """
+        self._settle()
         awake = ticks - asleep
         rest = ("leakage", "sampler") if self.spec.power_gating else ("sampler", "idle_bias")
         totals = [(CHIP, ("leakage", "periphery"), awake)]
@@ -175,23 +253,16 @@ class Jobs:
                     f"accelerator: {to_seconds(ticks):g} s of simulated time are too long for "
                     f"{self.chip.layers[layer].lam.size} cells; raise accelerator.rate."
                 )
-            self.ledger.counts[_IDLE, layer, operation_index(*operation)] += count
-        self.ledger.book(_IDLE, Entry.of(self._wake.counts * wakes), Tally())
+            self._ledger.counts[_IDLE, layer, operation_index(*operation)] += count
+        self._ledger.book(_IDLE, Entry.of(self._wake.counts * wakes), Tally())
 
     def _book_forward(self, phase: int, row: QueryRow) -> None:
-        self.ledger.book(phase, self.plan.inference, row.spent)
+        self._forward[phase].book(row.spent)
         self._book_reads(phase, row, self.chip.forward_reads())
-        self._book_bias(phase, row, self.plan.inference_block)
-
-    def _book_bias(self, phase: int, row: QueryRow, block: Block) -> None:
-        """Book the bias of sampling elements while their arrays are looked at."""
-        for layer, ticks in block.biased_ticks:
-            self._biased_ticks[layer] += ticks
-        self.ledger.book(phase, self._bias[block], row.spent)
 
     def _book_reads(self, phase: int, row: QueryRow, reads: Reads) -> None:
         """Book what a pass through the arrays drove."""
-        self.ledger.book_reads(phase, reads.drives, self.plan.read_joules(reads), row.spent)
+        self._ledger.book_reads(phase, reads.drives, self.plan.read_joules(reads), row.spent)
 
     def _single(self, component: str, name: str, count: int = 1) -> Entry:
         return Entry.single(len(self.chip.layers), component, name, count)
@@ -201,3 +272,10 @@ class Jobs:
         for layer, ticks in block.biased_ticks:
             counts[layer, operation_index("sampler", "bias")] = ticks // _TICKS_PER_NANOSECOND
         return Entry.of(counts)
+
+
+def uniform_for(policy: LabelPolicy, seed: int, index: int) -> float:
+    """Return the number with which a policy decides about a query; only one that asks at random looks at it."""
+    if not isinstance(policy, AtRandom):
+        return 0.5
+    return ((int(stream_key(seed, Purpose.LABEL_POLICY, index)) >> 11) + 0.5) * 2.0**-53

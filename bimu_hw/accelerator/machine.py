@@ -158,6 +158,14 @@ class InFlight:
         self._done[found] = -1
         return [int(slot) for slot in found]
 
+    def segments(self, slot: int) -> list[Segment]:
+        """Return the work in a slot."""
+        lengths = self._length[slot, : self._n_segment[slot]].tolist()
+        return [
+            Segment(int(self._chains[slot, k]), self._unit[slot, k, :n].copy(), self._ticks[slot, k, :n].copy())
+            for k, n in enumerate(lengths)
+        ]
+
     def passed(self) -> list[Passed]:
         """Return the stages that have ended since the last call, in the order of their ends, as far as room was."""
         n = int(self._log[0, 0])

@@ -53,11 +53,14 @@ class Piece(NamedTuple):
         Its stages, as units that they occupy.
     stages : sequence of Stage
         Of one chain.
+    more : sequence of Stage
+        What follows them: the pulses of an update.
     """
 
     blocks: tuple[Block, ...]
     segment: Segment
     stages: Sequence[Stage]
+    more: Sequence[Stage] = ()
 
 
 class WorkPlan:
@@ -459,12 +462,13 @@ class WorkPlan:
         """Return the work of an update without its forward pass; that of the last one if it is the same."""
         if self._last_piece is not None and self._last_piece[0] == programming:
             return self._last_piece[1]
-        stages = [*self.update_stages, *programming]
         segment = self._update_segment
         if programming:
             more = self.architecture.segment(programming, 1, len(self._chip.layers))
             segment = Segment(1, np.append(segment.units, more.units), np.append(segment.ticks, more.ticks))
-        piece = Piece((self.update_block, Block.of(programming)), segment, stages)
+        ticks = sum(stage.ticks for stage in programming)
+        block = Block(ticks, len(programming), (("write_drivers", len(programming), ticks),), ())
+        piece = Piece((self.update_block, block), segment, self.update_stages, programming)
         self._last_piece = programming, piece
         return piece
 

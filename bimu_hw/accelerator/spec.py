@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -126,3 +127,23 @@ class AcceleratorSpec:
     priority: str = "update_first"
     refresh: int = 0
     sleep: Sleep | None = None
+
+    def update_is_first(self, label_tick: int, queue: Sequence[tuple[int, int]]) -> bool:
+        """Return whether, of an update and a query that both wait, the update comes first.
+
+        Parameters
+        ----------
+        label_tick : int
+            When the label of the update came.
+        queue : sequence of (int, int)
+            Index and arrival of the inputs that wait.
+        """
+        if self.priority == "fifo" and queue:
+            return label_tick <= queue[0][1]
+        return self.priority != "inference_first"
+
+    def unit_priority(self, job: str) -> int:
+        """Return who gets a unit of the chip first: the lower number."""
+        if self.priority == "fifo":
+            return 0
+        return int((job == "update") != (self.priority == "update_first"))

@@ -112,9 +112,9 @@ ROOT_ATTRS = (
 
 _Q, _L, _T, _F = "/queries", "/layer", "/tasks", "/freezing"
 _A, _S, _R = "/ledger", "/area", "/resources"
-_C, _O = "/calibration", "/ood"
+_C, _O, _E = "/calibration", "/ood", "/timeline"
 #: Groups that a record may lack.
-_OPTIONAL = (_C, _O)
+_OPTIONAL = (_C, _O, _E)
 _QUERY, _SNAPSHOT, _CELL = ("query",), ("snapshot",), ("snapshot", "wordline", "bitline")
 _TASK_LAYER = ("task", "layer")
 
@@ -231,6 +231,19 @@ VARIABLES = (
     Var("latency_p50", _R, (), "float64", "s", "median of the latencies of all queries, right to a thousandth"),
     Var("latency_p99", _R, (), "float64", "s", "99th percentile of the latencies, right to a thousandth"),
     Var("macs", _R, (), "int64", "1", "multiply-accumulates of one query: every weight of every sample, once"),
+    Var("labels_stale", _R, (), "int64", "1", "requests that were withdrawn, or answered, too late to be learned from"),
+    Var("in_system_ticks", _R, (), "int64", "ps", "queries waiting or in service, summed over all ticks"),
+    Var("sojourn_ticks", _R, (), "int64", "ps", "times from arrival to answer, summed over all queries"),
+    Var("asleep_ticks", _R, (), "int64", "ps", "time in which the chip was switched off"),
+    Var("wakes", _R, (), "int64", "1", "times the chip was woken"),
+
+    Var("track", _E, ("track",), "str", "", "whom a row of the timeline is about", coord=True),
+    Var("event_track", _E, ("event",), "int64", "1", "place of the row's track among the tracks"),
+    Var("job", _E, ("event",), "int64", "1", "what it was done for: 0 query, 1 query that came with its label, "
+        "2 update, 3 refresh, 4 label being given, 5 query from arrival to answer"),
+    Var("example", _E, ("event",), "int64", "1", "example of the stream, -1 for none"),
+    Var("start_tick", _E, ("event",), "int64", "ps", "begin"),
+    Var("ticks", _E, ("event",), "int64", "ps", "duration"),
 )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _TICKS_PER_SECOND = 1e12
+_MOST = 2**63 - 1
 
 # A row of the record under construction; with blocks, sums and firsts and lasts over the queries of the block.
 _ROW = np.dtype(
@@ -64,6 +65,11 @@ class ResourceUse:
         Seconds.
     macs : int
         Multiply-accumulates of one query.
+    labels_stale, wakes : int
+        Labels that came too late; times the chip was woken.
+    in_system_ticks, sojourn_ticks, asleep_ticks : int
+        Queries in the system summed over the ticks, latencies summed over the queries, time switched off. The first two
+        are cut off at the largest number that a record holds.
     """
 
     names: Sequence[str]
@@ -76,6 +82,11 @@ class ResourceUse:
     latency_p50: float
     latency_p99: float
     macs: int
+    labels_stale: int = 0
+    wakes: int = 0
+    in_system_ticks: int = 0
+    sojourn_ticks: int = 0
+    asleep_ticks: int = 0
 
 
 @dataclass(frozen=True)
@@ -323,6 +334,7 @@ class RunRecorder:
         *,
         calibration_error: npt.NDArray[np.float64] | None = None,
         ood: Mapping[str, Any] | None = None,
+        timeline: Mapping[str, Any] | None = None,
     ) -> xr.DataTree:
         """Build the record; states stay on disk until they are used.
 
@@ -342,6 +354,8 @@ class RunRecorder:
             NaN where not evaluated; without it the record has no group ``/calibration``.
         ood : mapping, optional
             The variables of ``/ood``; without them the record has no such group.
+        timeline : mapping, optional
+            The variables of ``/timeline``; likewise.
 
         Raises
         ------
@@ -366,7 +380,11 @@ class RunRecorder:
                 "capacity": resources.capacity, "event_count": resources.event_count,
                 "duration_ticks": resources.duration_ticks, "queries_dropped": resources.queries_dropped,
                 "latency_p50": resources.latency_p50, "latency_p99": resources.latency_p99, "macs": resources.macs,
+                "labels_stale": resources.labels_stale, "wakes": resources.wakes,
+                "in_system_ticks": min(resources.in_system_ticks, _MOST),
+                "sojourn_ticks": min(resources.sojourn_ticks, _MOST), "asleep_ticks": resources.asleep_ticks,
             },
+            **({"/timeline": timeline} if timeline is not None else {}),
         }  # fmt: skip
         if calibration_error is not None:
             values["/calibration"] = {"calibration_error": calibration_error, "task": tasks, "trained_task": tasks}
