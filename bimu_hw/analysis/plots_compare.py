@@ -176,18 +176,22 @@ def plot_pareto(points: xr.Dataset, front: np.ndarray, axes: Axes, labels: tuple
     return axes
 
 
-def plot_ablation(differences: xr.Dataset, axes: Axes, label: str, scale: float = 1.0) -> Axes:
+def plot_ablation(
+    differences: xr.Dataset, axes: Axes, label: str, scale: float = 1.0, units: str = "1"
+) -> Axes:
     """Plot paired differences with their confidence intervals, one row per nonideality.
 
     Parameters
     ----------
     differences : xarray.Dataset
-        ``difference``, ``low``, ``high`` [nonideality, how], how being "without it" and "alone".
+        ``difference``, ``low``, ``high`` [nonideality, how], how being "among the others" and "alone".
     axes : Axes
     label : str
         Of the axis.
     scale : float
         By which differences are multiplied: 100 for percentage points.
+    units : str
+        For ticks with SI prefixes.
     """
     names = [str(n).replace("_", " ") for n in differences["nonideality"].values]
     place = np.arange(len(names))[::-1]
@@ -202,6 +206,8 @@ def plot_ablation(differences: xr.Dataset, axes: Axes, label: str, scale: float 
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.tick_params(axis="y", length=0)
     axes.set(xlabel=label)
+    if units != "1":
+        si_axis(axes.xaxis, units)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return axes
 

@@ -85,6 +85,6 @@ def _cell(one: xr.Dataset, result: str) -> str:
     shown = [
         f"{100 * v:+.1f}" if result == "accuracy" else ("" if v < 0 else "+") + format_quantity(v, "J") for v in values
     ]
-    shown = [text.replace("-", "−") for text in shown]
+    shown = [text[1:] if text[1:] in ("0.0", "0 J") else text.replace("-", "−") for text in shown]
     points = " points" if result == "accuracy" else ""
     return f"{shown[0]}{points}" + ("" if np.isnan(values[1]) else f" ({shown[1]} to {shown[2]})")

@@ -258,7 +258,8 @@ def _add_ablation(page: Page, differences: dict[str, xr.Dataset], out: Path) -> 
     page.paragraph(
         "Each nonideality is turned off while the others stay (compared with the scenario as described), and is turned "
         "on alone (compared with the same scenario without any). Differences are between runs of equal seeds; bars are "
-        "95 % bootstrap confidence intervals over seeds."
+        "95 % bootstrap confidence intervals over seeds, which are too narrow where seeds are few. What needs another "
+        "nonideality to act, such as a register between levels, has no effect alone."
     )
     labels = {"accuracy": ("difference of accuracy (percentage points)", 100.0),
               "energy_per_query_all": ("difference of energy per query", 1.0)}  # fmt: skip
@@ -268,7 +269,7 @@ def _add_ablation(page: Page, differences: dict[str, xr.Dataset], out: Path) -> 
         height = 1.0 + 0.24 * found.sizes["nonideality"]
 
         def draw(at: Axes, found: Any = found, label: str = label, scale: float = scale) -> None:
-            plots_compare.plot_ablation(found, at, label, scale)
+            plots_compare.plot_ablation(found, at, label, scale, "1" if scale == 100.0 else "J")
 
         drawings.append(Drawing(f"ablation_{name}", f"Ablation: {label}.", draw, height))
     page.figures(draw_all(drawings, out))
