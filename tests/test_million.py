@@ -13,7 +13,8 @@ N = 1_000_000
 SMALL = (
     f"stream.examples={N}", "stream.tasks=1", "stream.epochs=1000", "network.hidden=[]",
     "network.samples=1", "crossbar.gradient_bits=", "labels.policy=never", "labels.budget=", "labels.gamma=",
-    "labels.latency=", "evaluation.examples=10", "record.state=false", "accelerator.rate=200 kHz", "accelerator.queue=64",
+    "labels.latency=", "evaluation.examples=10", "record.state=false", "accelerator.rate=200 kHz",
+    "accelerator.queue=64",
 )  # fmt: skip
 
 

@@ -183,7 +183,7 @@ def test_every_variable_says_what_it_is() -> None:
     dims = {"snapshot", "query", "task", "trained_task", "layer", "wordline", "bitline", "device", "component",
             "operation", "phase", "resource", "bound", "block"}  # fmt: skip
     found = variables(build())
-    assert len(found) == 23 + 2 * 12 + 3 + 10 + 23 + 5 + 10
+    assert len(found) == 23 + 2 * 12 + 3 + 10 + 23 + 5 + 15
     for name, var in found.items():
         assert set(var.dims) <= dims, name
         assert var.attrs["long_name"], name
