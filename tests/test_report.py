@@ -144,3 +144,27 @@ def test_a_damaged_run_is_refused_and_leaves_no_page(short_run, tmp_path, capsys
     assert not (folder / "report" / "index.html").exists()
     (folder / "run.nc").write_bytes(b"no netcdf")
     assert run_commands(["report", str(folder)]) == 2
+
+
+def test_the_comparison_of_two_runs(short_run, tmp_path, monkeypatch, capsys):
+    from bimu_hw.report import compare_page
+
+    copy = tmp_path / "other"
+    shutil.copytree(short_run, copy)
+    summary = json.loads((copy / "summary.json").read_text(encoding="utf-8"))
+    summary["energy_per_query_J"]["all"] *= 10.0
+    summary["accuracy"] -= 0.125
+    (copy / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    undrawn = lambda drawings, out: [(b"<svg/>", d.caption, (), False) for d in drawings]  # noqa: E731
+    monkeypatch.setattr(compare_page, "draw_all", undrawn)
+    assert run_commands(["compare", str(short_run), str(copy), "--out", str(tmp_path / "page")]) == 0
+    page = tmp_path / "page" / "index.html"
+    assert_stands_alone(page)
+    text = " ".join(elements(page)[0].itertext())
+    better = f"{short_run.name} is at least as good as other"
+    for words in ("−12.5 points", "× 10", "the same scenario and seeds", better):
+        assert words in text
+    assert run_commands(["compare", str(short_run), str(short_run)]) == 2
+    assert "both are this folder" in capsys.readouterr().err
+    assert run_commands(["compare", str(short_run), str(tmp_path)]) == 2
+    assert "holds no finished run" in capsys.readouterr().err
