@@ -107,6 +107,17 @@ def test_snapshots_at_the_end_of_tasks_say_what_the_run_measured(run):
         np.testing.assert_allclose(there, measured[name].values, rtol=1e-5, err_msg=name)
 
 
+def test_time_to_freeze_lies_on_the_line_between_two_looks(run):
+    found = run.bimu.freezing("snapshot", ("plasticity",)).isel(layer=0)
+    at, plasticity = found["example"].values, found["plasticity"].values
+    fall = int(np.argmax(plasticity[1:] < plasticity[:-1]))
+    assert plasticity[: fall + 1].min() > plasticity[fall + 1]
+    middle = 0.5 * (plasticity[fall] + plasticity[fall + 1])
+    frozen = run.bimu.time_to_freeze("plasticity", middle, by="snapshot")
+    assert float(frozen[0]) == pytest.approx(0.5 * (at[fall] + at[fall + 1]))
+    assert np.isnan(run.bimu.time_to_freeze("plasticity", 0.0, by="snapshot")).all()
+
+
 def test_level_occupancy():
     np.testing.assert_array_equal(analysis.level_occupancy([[0, 1.4], [3, 7]], 4), [0.25, 0.25, 0.0, 0.5])
     with pytest.raises(ScenarioError, match="at least one cell and 2 levels"):

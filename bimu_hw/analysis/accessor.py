@@ -20,6 +20,7 @@ from bimu_hw.analysis.labels import labelled
 from bimu_hw.analysis.latex import to_latex
 from bimu_hw.analysis.pareto import pareto
 from bimu_hw.errors import ScenarioError, SchemaError, did_you_mean
+from bimu_hw.learning.metrics import time_to_freeze
 from bimu_hw.report.style import WIDTHS, paper_style
 
 if TYPE_CHECKING:
@@ -94,6 +95,33 @@ class RunAnalysis:
         ]
         layer = labelled(("layer",), np.arange(len(each)), "1", "index of the layer")
         return xr.concat(each, "layer", coords="minimal", compat="override").assign_coords(layer=layer)
+
+    def time_to_freeze(
+        self, name: str = "plasticity", threshold: float = 0.5, by: str = "task", rising: bool = False
+    ) -> xr.DataArray:
+        """Return after how many examples each layer was frozen, [layer]; see `bimu_hw.learning.time_to_freeze`.
+
+        Parameters
+        ----------
+        name : str
+            Quantity of `freezing`.
+        threshold : float
+            Its value that counts as frozen.
+        by : {"task", "snapshot"}
+            Where it was looked at.
+        rising : bool
+            Whether it freezes upwards, as fractions of frozen synapses do.
+
+        Returns
+        -------
+        xarray.DataArray
+            Examples; NaN where the threshold was not reached within the run.
+        """
+        found = self.freezing(by, (name,))
+        at = found["example"].values.astype(np.float64)
+        examples = [time_to_freeze(at, found[name].isel(layer=k), threshold, rising=rising) for k in found["layer"]]
+        values = labelled(("layer",), examples, "1", f"examples until {name} reached {threshold:g}")
+        return xr.DataArray(values, {"layer": found["layer"]}, name="time_to_freeze")
 
     def occupancy(self, layer: int = 0) -> xr.DataArray:
         """Return the share of cells at each level at every recorded state, [snapshot, level]."""
