@@ -77,7 +77,7 @@ TIME_CONDITIONS = (
     ),
     Condition(
         "crossbar", "columns_per_adc", lambda file, n_levels: file.architecture.adcs_per_tile is None,
-        "architecture.adcs_per_tile says how converters are shared", needed_by="the converters of a tile",
+        "architecture.adcs_per_tile says how converters are shared",
     ),
 )  # fmt: skip
 
