@@ -113,7 +113,7 @@ FILE_CASES = [
     ("tile_wordlines = 32", "tile_wordlines = 1",
      "crossbar.tile_wordlines: got 1; allowed are numbers from 2 to 65536."),
     ("queue = 4", "queue = 0",
-     "accelerator.queue: got 0; allowed are numbers from 1 to 1048576."),
+     "accelerator.queue: got 0; allowed are \"unbounded\" or an integer from 1 to 1048576, the number of places."),
     # wrong type
     ("samples = 2", 'samples = "2"',
      "network.samples: got '2'; expected an integer."),
