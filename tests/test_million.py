@@ -14,7 +14,9 @@ SMALL = (
     f"stream.examples={N}", "stream.tasks=1", "stream.epochs=1000", "network.hidden=[]",
     "network.samples=1", "crossbar.gradient_bits=", "labels.policy=never", "labels.budget=", "labels.gamma=",
     "labels.latency=", "evaluation.examples=10", "record.state=false", "accelerator.rate=200 kHz",
-    "accelerator.queue=64",
+    "accelerator.queue=64", "device.storage=ideal_storage", "device.sampler=ideal_sampler", "device.residue_bits=",
+    "device.programming=deterministic", "device.lam_max=", "crossbar.inputs=analog", "crossbar.adc_bits=0",
+    "crossbar.adc_range=",
 )  # fmt: skip
 
 
