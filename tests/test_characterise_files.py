@@ -35,7 +35,7 @@ def test_every_card_gives_its_figures_without_a_warning(name, tmp_path, capsys):
     assert ("retention" in figures) == (card.model == "pcm")
     for path in tmp_path.glob("*.png"):
         with Image.open(path) as image:
-            assert image.width in (700, 1440)  # 3.5 and 7.2 inches at 200 dots
+            assert image.width in (1050, 2149)  # 88.9 and 182 mm at 300 dots an inch
     for fact in (*card.params, *card.costs):
         assert f".{fact} " in printed
     assert (tmp_path / f"{name}.tex").read_text(encoding="utf-8") == latex_table(card)
