@@ -173,8 +173,10 @@ def maps(folder, scenario, rng):
 
 def measured(folder, *overrides):
     shutil.copy(QUICKSTART, folder / "mine.toml")
+    # A tile is no larger than an array that was measured.
+    tile = ("crossbar.tile_bitlines=7", "crossbar.columns_per_adc=7", "accelerator.write_columns=7")
     return load_scenario(
-        folder / "mine.toml", (*SHORT, 'device.conductance_map=["input.npz", "output.csv"]', *overrides)
+        folder / "mine.toml", (*SHORT, *tile, 'device.conductance_map=["input.npz", "output.csv"]', *overrides)
     )
 
 
