@@ -29,11 +29,20 @@ V_STEP = np.float32(2.0**-31 * (1.0 - 2.0**-24))
 
 
 @inline(borrowed=True)
-def _weigh(words, mean, x, weights, total):
-    """Turn words into relaxed weights and add x times each to its running total, cell by cell."""
+def _scale_mean(mean, out):
     for c in range(mean.size):
-        v = _F(_I(words[c])) * V_STEP
-        w = (v + mean[c]) / (v * mean[c] + _F(1.0))
+        out[c] = V_STEP * mean[c]
+
+
+@inline(borrowed=True)
+def _weigh(words, mean, scaled, x, weights, total):
+    """Turn words into relaxed weights and add x times each to its running total, cell by cell.
+
+    With `scaled` = V_STEP * mean, numerator and denominator are a multiply-add each of the word itself.
+    """
+    for c in range(mean.size):
+        word = _F(_I(words[c]))
+        w = (word * V_STEP + mean[c]) / (word * scaled[c] + _F(1.0))
         total[c] += x[c] * w
         weights[c] = w
 
@@ -55,7 +64,7 @@ def relaxed_product(x, mean, key, rows, first, last, keys, work, words, weights,
     first, last : int
         Range of chunks: each has partial sums of its own, so that the result does not depend on who computes which.
     keys : uint32[sample, 2]
-    work : float32[2 + sample, block cell]
+    work : float32[4 + sample, block cell]
     words : uint32[2, block cell]
         Work space.
     weights : float32[block, sample, block cell]
@@ -72,23 +81,25 @@ def relaxed_product(x, mean, key, rows, first, last, keys, work, words, weights,
     for s in range(n_sample):
         keys[s, 0], keys[s, 1] = key_halves(fold(key, _U64(s)))
     for chunk in range(first, last):
-        work[2:] = _F(0.0)
+        work[4 : 4 + n_sample] = _F(0.0)
         for b in range(chunk * CHUNK, min((chunk + 1) * CHUNK, n_pairs)):
             i, end = b * rows, min((b + 1) * rows, half)
             # The partners in the second half; with an odd number of word lines the last one has none.
             k, k_end = half + i, min(half + end, n_in)
             lower, upper = mean[i * n_out : end * n_out], mean[k * n_out : k_end * n_out]
+            _scale_mean(lower, work[2])
+            _scale_mean(upper, work[3])
             for s in range(n_sample):
                 if s * own == s:
                     spread_rows(x[s, i:end], n_out, work[0])
                     spread_rows(x[s, k:k_end], n_out, work[1])
                 weyl = _U32(_U32(_U32(i * n_out) + keys[s, 0]) * WEYL)
                 fill_pairs(weyl, keys[s, 1], words[0, : lower.size], words[1])
-                _weigh(words[0], lower, work[0], weights[b, s], work[2 + s])
-                _weigh(words[1], upper, work[1], weights[n_pairs + b, s], work[2 + s])
+                _weigh(words[0], lower, work[2], work[0], weights[b, s], work[4 + s])
+                _weigh(words[1], upper, work[3], work[1], weights[n_pairs + b, s], work[4 + s])
         for s in range(n_sample):
             partial[chunk, s] = _F(0.0)
-            add_rows(work[2 + s], rows, partial[chunk, s])
+            add_rows(work[4 + s], rows, partial[chunk, s])
 
 
 @jit(borrowed=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from bimu_hw.kernels import inline, jit
 from bimu_hw.kernels.blocks import block_range
-from bimu_hw.kernels.elementary import shape_block
+from bimu_hw.kernels.elementary import float_bits, move_and_shape
 from bimu_hw.kernels.gradient import gradient_block, spread_delta
 from bimu_hw.kernels.programming import accumulate_block, round_block
 from bimu_hw.kernels.rules import request_block
@@ -20,19 +20,22 @@ _I = np.int32
 _MOST = np.int32(2**31 - 1)
 
 
-#: Between these magnitudes a request on a continuous grid is its own rounded value, and one pulse.
-_SMALL, _LARGE = np.float32(2.0**-66), np.float32(1.5)
+#: Between these magnitudes, 2**-66 and 1.5, a request on a continuous grid is its own rounded value, and one pulse; as
+#: the bits of a float32, which are in the order of the numbers.
+_SMALL, _LARGE = (np.int32(np.float32(size).view(np.int32)) for size in (2.0**-66, 1.5))
+_SIZE = np.int32(2**31 - 1)
 
 
 @inline(borrowed=True)
-def _count_odd(request):
-    """Return how many requests lie outside the plain range, and how many are above zero."""
-    odd, up = _I(0), _I(0)
+def _look_over(request):
+    """Return whether all requests lie within the plain range, and how many are then above zero."""
+    least, most, up = _SIZE, _I(0), _I(0)
     for c in range(request.size):
-        size = abs(request[c])
-        odd = _I(odd + _I((size < _SMALL) | (size >= _LARGE)))
-        up = _I(up + _I(request[c] > _F(0.0)))
-    return odd, up
+        bits = float_bits(request[c])  # type: ignore[call-arg, var-annotated]  # numba passes the context
+        size = _I(bits & _SIZE)
+        least, most = min(least, size), max(most, size)
+        up = _I(up + _I(bits >= _I(0)))
+    return (least >= _SMALL) & (most < _LARGE), up
 
 
 @inline(borrowed=True)
@@ -43,12 +46,6 @@ def _tally(counts):
         some = _I(some + _I(counts[c] != _F(0.0)))
         up = _I(up + _I(counts[c] > _F(0.0)))
     return some, up
-
-
-@inline(borrowed=True)
-def _move(counts, top, lam):
-    for c in range(counts.size):
-        lam[c] = min(max(lam[c] + counts[c], -top), top)
 
 
 @inline(borrowed=True)
@@ -116,10 +113,10 @@ def update_layer(
         request_block(rule, coefficient, lam[a:b], tanh[a:b], sech2[a:b], lam_prior[a:b], slope, through_weight, ask)
         if requested.size:
             accumulate_block(ask, requested[a:b])
-        odd, up = _I(1), _I(0)
+        plain, up = False, _I(0)
         if exact:
-            odd, up = _count_odd(ask)
-        if odd == 0:
+            plain, up = _look_over(ask)
+        if plain:
             busy[block] = -1
             total += b - a
             n_plain += 1
@@ -131,8 +128,7 @@ def update_layer(
             _copy(ask, counts[a:b])
         total_up += up
         if exact:
-            _move(ask, top, lam[a:b])
-            shape_block(lam[a:b], tanh[a:b], sech2[a:b])
+            move_and_shape(ask, top, lam[a:b], tanh[a:b], sech2[a:b])
     return total, total_up, n_plain
 
 
