@@ -50,8 +50,9 @@ class Outcome:
     message, traceback : str
         Of a failure.
     host : str
-    compiled : bool
-        Whether kernels were compiled meanwhile, so that the time says nothing about other cells.
+    warming : bool
+        Whether kernels were compiled meanwhile, or loaded into a new process, so that the time says nothing about other
+        cells.
     alone : bool
         Of a lost cell: whether it is to run in a batch of its own.
     """
@@ -62,5 +63,5 @@ class Outcome:
     message: str = ""
     traceback: str = ""
     host: str = ""
-    compiled: bool = False
+    warming: bool = False
     alone: bool = False

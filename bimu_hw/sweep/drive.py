@@ -175,9 +175,9 @@ class _Watch:
             self._folder.pack()
 
     def _estimate(self, probe: Outcome) -> None:
-        if probe.compiled:
+        if probe.warming:
             if self.n_done == 1:
-                self._say(f"Kernels were compiled with the first cell ({_duration(probe.seconds)}).")
+                self._say(f"The first cell took {probe.seconds:.3g} s, in which kernels were compiled or loaded.")
             return
         self._probe_due = False
         n_left = self._n_left - self.n_done

@@ -82,7 +82,7 @@ class CellProcess:
             If the disk is full, the process has other sources of the package, or it dies before it has run anything.
         """
         try:
-            kind, key, seconds, message, trace, compiled = self.connection.recv()
+            kind, key, seconds, message, trace, warming = self.connection.recv()
         except (EOFError, OSError):
             return self._died()
         if kind == "ready":
@@ -98,7 +98,7 @@ class CellProcess:
         else:
             self._current = self._current if self._current != key else ""
             self._open.remove(key)
-            return [Outcome(key, kind, seconds, message, trace, socket.gethostname(), compiled)]
+            return [Outcome(key, kind, seconds, message, trace, socket.gethostname(), warming)]
         return []
 
     def seconds_left(self, limit: float | None) -> float | None:

@@ -85,7 +85,7 @@ class Work:
         """Take in what became of a cell."""
         key = outcome.key
         if outcome.kind == "done":
-            if not outcome.compiled:
+            if not outcome.warming:
                 new = outcome.seconds
                 self._mean = new if self._mean is None else 0.7 * self._mean + 0.3 * new
             self._end(outcome)

@@ -21,6 +21,9 @@ from typing import Any
 from bimu_hw.errors import BimuError
 from bimu_hw.sweep.batch import Batch
 
+#: Loading kernels into a new process takes a second or two: the time of a first cell shorter than this is mostly that.
+_LOADING_SHOWS = 8.0
+
 
 def main(number: int) -> None:
     """Serve one connection until it closes."""
@@ -34,13 +37,15 @@ def main(number: int) -> None:
 
     ours = sources()
     connection.send(("ready", "", 0.0, "", "", False))
+    first = True
     while True:
         batch = batches.get()
         if batch.identity != ours:
             sentence = "the sources of the package are not those that the sweep was begun with; start it again."
             connection.send(("fatal", "", 0.0, f"On {socket.gethostname()} {sentence}", "", False))
         else:
-            _run(batch, connection.send)
+            _run(batch, connection.send, first)
+            first = False
 
 
 def _listen(connection: Connection, batches: SimpleQueue[Batch]) -> None:
@@ -51,8 +56,8 @@ def _listen(connection: Connection, batches: SimpleQueue[Batch]) -> None:
             os._exit(0)
 
 
-def _run(batch: Batch, tell: Any) -> None:
-    """Run the cells of a batch; tell (what happened, key, seconds, message, traceback, whether kernels compiled)."""
+def _run(batch: Batch, tell: Any, first: bool) -> None:
+    """Run the cells of a batch; tell (what happened, key, seconds, message, traceback, whether kernels warmed up)."""
     from bimu_hw.record.cells import CellTable
     from bimu_hw.sweep.cell import run_cell
     from bimu_hw.sweep.folder import SweepFolder
@@ -61,7 +66,7 @@ def _run(batch: Batch, tell: Any) -> None:
     folder = SweepFolder(batch.out)
     finished: list[CellTable] = []
     seconds: dict[str, float] = {}
-    compiled: set[str] = set()
+    warming: set[str] = set()
     saved = time.monotonic()
 
     def save() -> None:
@@ -73,10 +78,11 @@ def _run(batch: Batch, tell: Any) -> None:
             path = None
         for table in finished if path else ():
             key = table.keys[0]
-            tell(("done", key, seconds[key], "", "", key in compiled))
+            tell(("done", key, seconds[key], "", "", key in warming))
         finished.clear()
         saved = time.monotonic()
 
+    cold = first
     for key, content in batch.cells:
         tell(("started", key, 0.0, "", "", False))
         n_kernels = _n_kernels()
@@ -91,8 +97,9 @@ def _run(batch: Batch, tell: Any) -> None:
             tell((kind, key, time.monotonic() - begin, message, traceback.format_exc(), False))
             continue
         seconds[key] = time.monotonic() - begin
-        if _n_kernels() > n_kernels:
-            compiled.add(key)
+        if _n_kernels() > n_kernels or (cold and seconds[key] < _LOADING_SHOWS):
+            warming.add(key)
+        cold = False
         finished.append(table)
         tell(("computed", key, seconds[key], "", "", False))
         if time.monotonic() - saved > batch.save_interval:
