@@ -30,7 +30,7 @@ def report(folder: Path, out: Path | None) -> None:
     "--out", type=_FOLDER, metavar="DIR", default=Path("comparison"), show_default=True, help="Folder of the page."
 )
 def compare(a: Path, b: Path, out: Path) -> None:
-    """Set the runs in A and B side by side: what differs, what came out, which beats the other."""
+    """Set two runs, or two sweeps, A and B side by side: what differs, what came out, which beats the other."""
     from bimu_hw.report.reporting import write_comparison
 
     click.echo(f"Written to {write_comparison(a, b, out)}.")
@@ -41,7 +41,10 @@ def compare(a: Path, b: Path, out: Path) -> None:
 @click.option("--out", type=_FOLDER, metavar="DIR", required=True, help="Folder of the sweep that it is.")
 @click.option("--seeds", metavar="A:B", default="0:8", show_default=True, help="Seeds A to B - 1 for every variant.")
 @click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
     help="Another value for a key of the scenario, such as stream.tasks=5. Repeatable.",
 )
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes; default: one per core.")

@@ -168,3 +168,70 @@ def test_the_comparison_of_two_runs(short_run, tmp_path, monkeypatch, capsys):
     assert "both are this folder" in capsys.readouterr().err
     assert run_commands(["compare", str(short_run), str(tmp_path)]) == 2
     assert "holds no finished run" in capsys.readouterr().err
+
+
+def sweep_folder(path: Path, accuracy, energy, seeds=(0, 1, 2), levels=(4, 16)) -> Path:
+    """Plan a sweep of the quickstart, and write its cells with numbers that are functions of level and seed."""
+    import numpy as np
+
+    from bimu_hw.record.cells import CellTable
+    from bimu_hw.sweep.folder import SweepFolder
+    from bimu_hw.sweep.plan import make_plan
+
+    text = (Path(__file__).parents[1] / "scenarios" / "quickstart.toml").read_text(encoding="utf-8")
+    (path / "cells").mkdir(parents=True)
+    scenario = path.with_suffix(".toml")
+    scenario.write_text(
+        f'{text}\n[sweep]\nseeds = {list(seeds)}\n[[sweep.axis]]\nkey = "device.storage_params.n_levels"\n'
+        f"values = {list(levels)}\n",
+        encoding="utf-8",
+    )
+    plan = make_plan(scenario)
+    folder = SweepFolder(path)
+    folder.store(plan)
+    grid = [(level, seed) for level in levels for seed in seeds]
+    numbers = {
+        "accuracy": np.array([accuracy(*one) for one in grid]),
+        "energy_per_query_all": np.array([energy(*one) for one in grid]),
+        "assumed_energy_fraction": np.full(len(grid), 0.5),
+    }
+    texts = {"cpu": ["none"] * len(grid), "versions": ['{"bimu_hw": "0.1.0"}'] * len(grid)}
+    units = dict.fromkeys(numbers, "1") | {"energy_per_query_all": "J"}
+    folder.save(CellTable(list(plan.keys), numbers, {}, texts, units))
+    return path
+
+
+def test_the_comparison_of_two_sweeps(tmp_path, monkeypatch, capsys):
+    from bimu_hw.report import compare_sweeps
+
+    monkeypatch.setattr(compare_sweeps, "draw_all", lambda drawings, out: [])
+    noise = {0: 0.2, 1: -0.1, 2: 0.03, 3: 0.3}
+    # The chance of a seed is common to both, so pairs leave exactly what a point brings: 1 and 5 points, 3 on average.
+    a = sweep_folder(tmp_path / "a", lambda n, s: 0.5 + noise[s], lambda n, s: 1e-9 * n)
+    b = sweep_folder(
+        tmp_path / "b", lambda n, s: 0.5 + noise[s] + {4: 0.01, 16: 0.05, 64: 0.2}[n],
+        lambda n, s: 2e-9 * n, (2, 1, 0, 3), (64, 16, 4),
+    )  # fmt: skip
+    assert run_commands(["compare", str(a), str(b), "--out", str(tmp_path / "page")]) == 0
+    page = tmp_path / "page" / "index.html"
+    assert_stands_alone(page)
+    text = " ".join(" ".join(elements(page)[0].itertext()).split())
+    for words in (
+        "2 points and 3 seeds are in both", "+3.0 (+3.0 to +3.0) points", "+1.0 (+1.0 to +1.0) points",
+        "+5.0 (+5.0 to +5.0) points", "+10 nJ (+10 nJ to +10 nJ)", "+4 nJ (+4 nJ to +4 nJ)",
+        # (4 nJ, a) is the cheapest; of b every point is more right than it, and than a's second.
+        "1 of 2 of a and 3 of 3 of b",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+def test_sweeps_that_share_nothing_are_set_beside_each_other(tmp_path, monkeypatch, capsys):
+    from bimu_hw.report import compare_sweeps
+
+    monkeypatch.setattr(compare_sweeps, "draw_all", lambda drawings, out: [])
+    a = sweep_folder(tmp_path / "a", lambda n, s: 0.5, lambda n, s: 1e-9, (0, 1))
+    b = sweep_folder(tmp_path / "b", lambda n, s: 0.6, lambda n, s: 1e-9, (7, 8))
+    assert run_commands(["compare", str(a), str(b), "--out", str(tmp_path / "page")]) == 0
+    assert "no seed is in both" in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    assert run_commands(["compare", str(a), str(a)]) == 2
+    assert "both are this folder" in capsys.readouterr().err

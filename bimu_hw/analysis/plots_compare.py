@@ -6,7 +6,7 @@ Each function draws what was computed before on axes, and returns them, in the s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -103,9 +103,7 @@ def plot_plasticities(freezing: Mapping[str, xr.Dataset], axes: Axes) -> Axes:
     return axes
 
 
-def plot_along(
-    found: Mapping[str, xr.Dataset], x: xr.DataArray, axes: Axes, units: str = "1", label: str = ""
-) -> Axes:
+def plot_along(found: Mapping[str, xr.Dataset], x: xr.DataArray, axes: Axes, units: str = "1", label: str = "") -> Axes:
     """Plot means over an axis of a sweep, one line per group, with their confidence intervals.
 
     Parameters
@@ -157,7 +155,7 @@ def plot_pareto(points: xr.Dataset, front: np.ndarray, axes: Axes, labels: tuple
     labels : tuple of str
         What to write beside the points of the front, in the order of x; none if empty.
     """
-    (x_name, x), (y_name, y) = points.data_vars.items()
+    x, y = points.data_vars.values()
     on = np.asarray(front)
     axes.plot(x.values[~on], y.values[~on], "o", ms=3, color="0.7", label="beaten")
     order = np.argsort(x.values[on])
@@ -165,20 +163,54 @@ def plot_pareto(points: xr.Dataset, front: np.ndarray, axes: Axes, labels: tuple
     axes.plot(xs, ys, "o-", ms=4, lw=0.8, color=COLOURS[3], label="Pareto front")
     for text, a, b in zip(labels, xs, ys, strict=False):
         axes.annotate(text, (a, b), xytext=(4, -2), textcoords="offset points", fontsize=5.5, va="top")
-    for axis, name, variable in ((axes.xaxis, x_name, x), (axes.yaxis, y_name, y)):
-        units = str(variable.attrs.get("units", "1"))
-        axis.set_label_text(str(variable.attrs.get("long_name", name)))
-        if units not in ("1", ""):
-            si_axis(axis, units)
+    _label_axes(points, axes)
     if np.nanmax(x.values, initial=0.0) > 10 * np.nanmin(np.where(x.values > 0, x.values, np.inf), initial=np.inf):
         axes.set_xscale("log")
     axes.legend(loc="best")
     return axes
 
 
-def plot_ablation(
-    differences: xr.Dataset, axes: Axes, label: str, scale: float = 1.0, units: str = "1"
-) -> Axes:
+def plot_joint_front(points: Mapping[str, xr.Dataset], on: Mapping[str, np.ndarray], axes: Axes) -> Axes:
+    """Plot the points of several sweeps, and the front that no point of any of them beats.
+
+    Parameters
+    ----------
+    points : mapping of str to xarray.Dataset
+        By name of the sweep: two variables [point], the first on x, with ``units`` and ``long_name``.
+    on : mapping of str to array_like of bool
+        [point]: whether it is on the front of all together.
+    axes : Axes
+    """
+    x_name, y_name = list(next(iter(points.values())).data_vars)[:2]
+    ends = [np.concatenate([one[n].values[on[name]] for name, one in points.items()]) for n in (x_name, y_name)]
+    order = np.argsort(ends[0])
+    axes.plot(ends[0][order], ends[1][order], "-", lw=0.8, color="0.3", label="front of both", zorder=1)
+    smallest, largest = np.inf, 0.0
+    for i, (name, one) in enumerate(points.items()):
+        colour, x, y = COLOURS[i % 8], one[x_name].values, one[y_name].values
+        style: dict[str, Any] = {"ls": "none", "marker": _MARKERS[i % 8], "ms": 3.5, "color": colour, "mew": 0.6}
+        axes.plot(x[~on[name]], y[~on[name]], mfc="none", **style)
+        axes.plot(x[on[name]], y[on[name]], **style)
+        axes.plot([], [], label=name, **style)
+        smallest = min(smallest, np.nanmin(np.where(x > 0, x, np.inf), initial=np.inf))
+        largest = max(largest, np.nanmax(x, initial=0.0))
+    _label_axes(next(iter(points.values())), axes)
+    if largest > 10 * smallest:
+        axes.set_xscale("log")
+    axes.legend(loc="best")
+    return axes
+
+
+def _label_axes(points: xr.Dataset, axes: Axes) -> None:
+    """Give the axes the names and units of two variables."""
+    for axis, (name, variable) in zip((axes.xaxis, axes.yaxis), points.data_vars.items(), strict=False):
+        units = str(variable.attrs.get("units", "1"))
+        axis.set_label_text(str(variable.attrs.get("long_name", name)))
+        if units not in ("1", ""):
+            si_axis(axis, units)
+
+
+def plot_ablation(differences: xr.Dataset, axes: Axes, label: str, scale: float = 1.0, units: str = "1") -> Axes:
     """Plot paired differences with their confidence intervals, one row per nonideality.
 
     Parameters
@@ -215,4 +247,3 @@ def plot_ablation(
 def _far(i: int) -> int:
     """Return the colour of a run: neighbours are far apart."""
     return (0, 3, 2, 5, 1, 4)[i % 6]
-

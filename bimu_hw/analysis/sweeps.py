@@ -118,3 +118,81 @@ def points_of(results: xr.Dataset, senses: Mapping[str, str]) -> xr.Dataset:
     coords = {axis: ("point", values.ravel(), results[axis].attrs) for axis, values in zip(axes, grid, strict=True)}
     variables["pareto_front"] = labelled(("point",), front, "1", "whether no other point is better")
     return xr.Dataset(variables, coords)
+
+
+def matched_points(a: xr.Dataset, b: xr.Dataset, names: Sequence[str]) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return the points and seeds that two sweeps share, in the same order.
+
+    A point is shared if all coordinates along all axes are equal in both. Numbers of samples are no values: points of
+    two random samples are shared where the values that were drawn are.
+
+    Parameters
+    ----------
+    a, b : xarray.Dataset
+        Results with the same axes, in any order.
+    names : sequence of str
+        Results that both have.
+
+    Returns
+    -------
+    tuple of xarray.Dataset
+        Of `a` and of `b`: the results [point, seed], with the coordinates of the axes along ``point``.
+
+    Raises
+    ------
+    ScenarioError
+        If the axes differ, or there is no point or no seed that both have.
+    """
+    axes, seeds = sweep_axes(a), seed_dims(a)
+    if set(axes) != set(sweep_axes(b)) or seeds != seed_dims(b):
+        theirs = ", ".join((*sweep_axes(b), *seed_dims(b)))
+        raise ScenarioError(
+            f"two sweeps: one has the dimensions {', '.join((*axes, *seeds))}, the other {theirs}; points are matched "
+            "where both have the same."
+        )
+    first, second = (_point_keys(results, axes) for results in (a, b))
+    points = [key for key in first if key in second]
+    chosen = [_seed_keys(results, seeds) for results in (a, b)]
+    common = [seed for seed in chosen[0] if seed in chosen[1]]
+    if not points or not common:
+        what = "point of their axes" if not points else "seed"
+        raise ScenarioError(f"two sweeps: no {what} is in both, so nothing can be compared in pairs.")
+    found = []
+    for results, places, numbers in ((a, first, chosen[0]), (b, second, chosen[1])):
+        at = [places[key] for key in points]
+        across = [numbers[seed] for seed in common]
+        variables = {}
+        for name in names:
+            values = results[name].transpose(*axes, *seeds).values.reshape(len(places), len(numbers))
+            variables[name] = xr.Variable(("point", "seed"), values[np.ix_(at, across)], results[name].attrs)
+        shape = tuple(results.sizes[axis] for axis in axes)
+        index = np.unravel_index(at, shape) if axes else ()
+        coords = {axis: ("point", results[axis].values[i], results[axis].attrs)
+                  for axis, i in zip(axes, index, strict=True)}  # fmt: skip
+        labels = ["/".join(map(str, seed)) if len(seed) > 1 else seed[0] for seed in common]
+        found.append(xr.Dataset(variables, {**coords, "seed": labels}))
+    return found[0], found[1]
+
+
+def _point_keys(results: xr.Dataset, axes: Sequence[str]) -> dict[tuple[object, ...], int]:
+    """Return the number of every point by the values of all coordinates along the axes."""
+    columns = [
+        [
+            c
+            for _, c in sorted(results.coords.items(), key=lambda item: str(item[0]))
+            if c.dims == (axis,) and "key" in c.attrs
+        ]
+        for axis in axes
+    ]
+    keys: dict[tuple[object, ...], int] = {}
+    for number, index in enumerate(np.ndindex(*(results.sizes[axis] for axis in axes))):
+        values = (c.values[i] for each, i in zip(columns, index, strict=True) for c in each)
+        # A NaN stands for a key that is not there, and equals itself here.
+        key = tuple("none" if isinstance(v, float) and np.isnan(v) else v for v in values)
+        keys.setdefault(key, number)
+    return keys
+
+
+def _seed_keys(results: xr.Dataset, dims: Sequence[str]) -> dict[tuple[int, ...], int]:
+    grids = np.meshgrid(*(results[dim].values for dim in dims), indexing="ij")
+    return {tuple(int(v) for v in each): i for i, each in enumerate(zip(*(g.ravel() for g in grids), strict=True))}

@@ -69,10 +69,8 @@ def compare_runs(a: str | Path, b: str | Path, out: str | Path) -> Path:
         If one of the two is no finished run, both are the same folder, or the page cannot be written.
     """
     a, b, out = Path(a), Path(b), Path(out)
-    if a.resolve() == b.resolve():
-        raise RunError(f"{a}: both are this folder; give the folders of two runs.")
+    names = folder_names(a, b)
     with open_run(a) as first, open_run(b) as second:
-        names = _names(a, b)
         trees = dict(zip(names, (first, second), strict=True))
         runs = {name: RunAnalysis(tree) for name, tree in trees.items()}
         numbers = [read_summary(folder) for folder in (a, b)]
@@ -99,22 +97,30 @@ def compare_runs(a: str | Path, b: str | Path, out: str | Path) -> Path:
         page.figures(draw_all(_drawings(runs), out))
         page.heading("Cards")
         page.tables(cards_table(unique))
-        text = f"{names[0]}: {methods(scenarios[0], str(first.attrs['bimu_hw_version']))} {names[1]} differs in: " + (
-            "; ".join(f"{key} ({x} in place of {y})" for key, y, x in different) or "nothing"
-        ) + "."
+        text = (
+            f"{names[0]}: {methods(scenarios[0], str(first.attrs['bimu_hw_version']))} {names[1]} differs in: "
+            + ("; ".join(f"{key} ({x} in place of {y})" for key, y, x in different) or "nothing")
+            + "."
+        )
         rules = [str(scenario["learning"]["rule"]) for scenario in scenarios]
         tex = latex_rows(rows, f"{names[0]} and {names[1]}.", ("quantity", *names, "difference"))
         add_paper_part(page, out, text, tex, bibliography(unique, *dict.fromkeys(rules)))
     return write_page(page, out)
 
 
-def _names(a: Path, b: Path) -> tuple[str, str]:
-    """Return what the two runs are called: their folders, with as many parents as it takes to tell them apart."""
+def folder_names(a: Path, b: Path) -> tuple[str, str]:
+    """Return what two runs or sweeps are called: their folders, with as many parents as it takes to tell them apart.
+
+    Raises
+    ------
+    RunError
+        If both are the same folder.
+    """
     first, second = a.resolve().parts, b.resolve().parts
     for n in range(1, max(len(first), len(second)) + 1):
         if first[-n:] != second[-n:]:
             return "/".join(first[-n:]), "/".join(second[-n:])
-    raise RunError(f"{a}: both are this folder; give the folders of two runs.")
+    raise RunError(f"{a}: both are this folder; give two of them.")
 
 
 def flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -170,11 +176,12 @@ def number_rows(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, s
         x, y = _value(a, key), _value(b, key)
         if np.isnan([x, y]).all():
             continue
-        rows.append((words, _written(x, unit), _written(y, unit), _change(x, y, unit)))
+        rows.append((words, written(x, unit), written(y, unit), _change(x, y, unit)))
     return rows
 
 
-def _written(value: float, unit: str) -> str:
+def written(value: float, unit: str) -> str:
+    """Return a value in words: "%" stands for a fraction, "m^2" for an area."""
     if np.isnan(value):
         return "–"
     if unit == "%":
@@ -206,7 +213,7 @@ def verdict(names: tuple[str, str], numbers: list[dict[str, Any]]) -> str:
         return f"{what} neither beats the other: both are on the Pareto front."
     if not front.any():
         return "Mean accuracy or energy per query is missing, so neither can be said to beat the other."
-    better, other = (names if front[0] else names[::-1])
+    better, other = names if front[0] else names[::-1]
     return f"{what} {better} is at least as good as {other} in both."
 
 

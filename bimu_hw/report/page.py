@@ -23,7 +23,7 @@ figcaption { color: var(--soft); font-size: .86rem; margin-top: .35rem; }
 table { border-collapse: collapse; font-size: .92rem; border: solid var(--ink); border-width: 2px 0; }
 thead th { border-bottom: 1px solid var(--ink); } th, td { padding: .28rem .8rem .28rem 0; text-align: left;
   vertical-align: top; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.scroll { overflow-x: auto; } .figures + .scroll { margin-top: 1.4rem; }
+.scroll { overflow-x: auto; } .figures + .scroll, .scroll + .scroll, .scroll + .figures { margin-top: 1.4rem; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(25rem, 1fr));
   gap: 1.5rem 2.5rem; align-items: start; }
 pre { background: var(--tint); padding: .8rem 1rem; overflow-x: auto; font-size: .8rem; line-height: 1.4;

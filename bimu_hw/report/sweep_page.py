@@ -79,14 +79,14 @@ def report_sweep(folder: str | Path, out: str | Path | None = None) -> Path:
     shared = json.loads(results.attrs["scenario"])
     if str(shared.get("claim", "")).strip():
         page.paragraph(" ".join(str(shared["claim"]).split()), "claim")
-    page.paragraph(_provenance(results), "soft")
+    page.paragraph(sweep_provenance(results), "soft")
     if done < total:
         page.paragraph(
-            f"Incomplete: {total - done} of {total} cells are not finished ({_states(results)}). Means are over the "
+            f"Incomplete: {total - done} of {total} cells are not finished ({states_of(results)}). Means are over the "
             "seeds that are there, so points may rest on different seeds.", "note",
         )  # fmt: skip
     page.heading("What was varied")
-    page.table(("axis", "key", "values"), _axis_rows(results, axes))
+    page.table(("axis", "key", "values"), axis_rows(results, axes))
     differences = ablation_differences(results) if ABLATION_AXIS in axes else None
     if differences is not None:
         _add_ablation(page, differences, out)
@@ -100,51 +100,56 @@ def report_sweep(folder: str | Path, out: str | Path | None = None) -> Path:
     page.table(header, rows, range(len(axes), len(header)))
     page.heading("What the energy rests on")
     page.paragraph(_assumed(results), "note")
-    cards, unknown = _cards(results)
+    cards, unknown = cards_of(results)
     page.tables(cards_table(cards))
     if unknown:
         names = ", ".join(unknown)
         page.paragraph(f"Cards that are not part of the package, whose sources are not listed: {names}.", "note")
     resolved = json.loads(results.attrs["resolved_scenario"])
-    varied = "; ".join(f"{name} ({values})" for name, _, values in _axis_rows(results, axes)) or "seeds only"
-    text = methods(resolved, str(results.attrs["bimu_hw_version"]), f"{varied}; {_seeds(results)}")
+    varied = "; ".join(f"{name} ({values})" for name, _, values in axis_rows(results, axes)) or "seeds only"
+    text = methods(resolved, str(results.attrs["bimu_hw_version"]), f"{varied}; {seeds_of(results)}")
     caption = f"{title}: means over seeds with 95 % bootstrap confidence intervals."
     sources = bibliography(cards, resolved["learning"]["rule"])
     add_paper_part(page, out, text, latex_rows(rows, caption, header), sources)
     return write_page(page, out)
 
 
-def _provenance(results: xr.Dataset) -> str:
+def sweep_provenance(results: xr.Dataset) -> str:
+    """Return in a sentence how much of a sweep is there, and what computed it."""
     a = results.attrs
     return (
-        f"{a['n_done']} of {a['n_cells']} cells, {_seeds(results)}; bimu-hw {a['bimu_hw_version']}, sources "
+        f"{a['n_done']} of {a['n_cells']} cells, {seeds_of(results)}; bimu-hw {a['bimu_hw_version']}, sources "
         f"{str(a['source_digest'])[:12]}, computed on {a['cpu']}."
     )
 
 
-def _seeds(results: xr.Dataset) -> str:
+def seeds_of(results: xr.Dataset) -> str:
+    """Return in words how many seeds every point has."""
     sizes = {dim: results.sizes[dim] for dim in seed_dims(results)}
     words = [f"{n} {dim.replace('_', ' ')}{'s' if n > 1 else ''}" for dim, n in sizes.items()]
     common = json.loads(results.attrs["sweep"]).get("common_random_numbers", True)
     return f"{' x '.join(words)} per point" + (", the same at every point" if common else ", different at every point")
 
 
-def _states(results: xr.Dataset) -> str:
+def states_of(results: xr.Dataset) -> str:
+    """Return in words what became of the cells that are not finished."""
     attrs = results["status"].attrs
     codes = dict(zip(attrs["flag_meanings"].split(), attrs["flag_values"], strict=True))
     counts = {word: int((results["status"] == code).sum()) for word, code in codes.items() if word != "done"}
     return ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in counts.items() if n)
 
 
-def _axis_rows(results: xr.Dataset, axes: Sequence[str]) -> list[tuple[str, str, str]]:
+def axis_rows(results: xr.Dataset, axes: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return name, key and values of every axis, in words."""
     return [
         (axis.replace("_", " "), str(results[axis].attrs.get("key", "")),
-         ", ".join(_place(results[axis], i) for i in range(results.sizes[axis])))
+         ", ".join(place_of(results[axis], i) for i in range(results.sizes[axis])))
         for axis in axes
     ]  # fmt: skip
 
 
-def _place(axis: xr.DataArray, i: int) -> str:
+def place_of(axis: xr.DataArray, i: int) -> str:
+    """Return one value of an axis in words, with its unit."""
     value = axis.values[i]
     if isinstance(value, str):
         return value.replace("_", " ") or "none"
@@ -174,7 +179,7 @@ def _drawing(results: xr.Dataset, axis: str, axes: Sequence[str]) -> Drawing:
             continue
         found = mean_over_seeds(results, name, [axis] if partner is None else [axis, partner])
         groups = {"": found} if partner is None else {
-            f"{partner.replace('_', ' ')} {_place(results[partner], i)}": found.isel({partner: i})
+            f"{partner.replace('_', ' ')} {place_of(results[partner], i)}": found.isel({partner: i})
             for i in range(results.sizes[partner])
         }  # fmt: skip
         panels.append((groups, str(results[name].attrs.get("units", "1")), words))
@@ -197,7 +202,9 @@ def _pareto(results: xr.Dataset, axes: Sequence[str]) -> list[Drawing]:
     points = points_of(results, SENSES)
     front = points["pareto_front"].values
     order = np.argsort(points["energy_per_query_all"].values[front])
-    labels = [", ".join(_place(points[axis][front], int(i)) for axis in axes if results.sizes[axis] > 1) for i in order]
+    labels = [
+        ", ".join(place_of(points[axis][front], int(i)) for axis in axes if results.sizes[axis] > 1) for i in order
+    ]
     shown = tuple(labels) if len(labels) <= 8 else ()
 
     def draw(at: Axes) -> None:
@@ -219,12 +226,13 @@ def _rows(results: xr.Dataset, axes: Sequence[str]) -> tuple[list[str], list[lis
     rows = []
     for place in places:
         at = dict(zip(axes, place, strict=True))
-        cells = [_place(results[axis], i) for axis, i in at.items()]
-        rows.append(cells + [_with_interval(means[name].isel(at)) for name, _ in names])
+        cells = [place_of(results[axis], i) for axis, i in at.items()]
+        rows.append(cells + [with_interval(means[name].isel(at)) for name, _ in names])
     return [*(axis.replace("_", " ") for axis in axes), *(words for _, words in names)], rows
 
 
-def _with_interval(one: xr.Dataset) -> str:
+def with_interval(one: xr.Dataset) -> str:
+    """Return a mean and its interval (scalars ``mean``, ``low``, ``high``) in words."""
     mean, low, high = (float(one[key]) for key in ("mean", "low", "high"))
     units = str(one["mean"].attrs["units"])
     if np.isnan(mean):
@@ -247,7 +255,8 @@ def _assumed(results: xr.Dataset) -> str:
     return text
 
 
-def _cards(results: xr.Dataset) -> tuple[list[Card], list[str]]:
+def cards_of(results: xr.Dataset) -> tuple[list[Card], list[str]]:
+    """Return the cards in use that are part of the package, and the names of those that are not."""
     known = {**shipped_cards(), **shipped_component_cards()}
     names = list(dict.fromkeys(n for each in json.loads(results.attrs["cards"]).values() for n in each))
     return [known[name] for name in names if name in known], [name for name in names if name not in known]

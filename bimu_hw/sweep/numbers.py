@@ -68,6 +68,18 @@ def _walk(summary: Mapping[str, Any], prefix: str, unit: str) -> Iterator[tuple[
                 yield f"{whole}_{end}", (math.nan if number is None else float(number), own)
 
 
+def variable_name(key: str) -> str:
+    """Return the name of the variable that a key of a summary becomes, its levels joined by dots.
+
+    Examples
+    --------
+    >>> variable_name("energy_per_query_J.inference"), variable_name("accuracy")
+    ('energy_per_query_inference', 'accuracy')
+    """
+    parts = (next((p.removesuffix(u) for u in _UNITS if p.endswith(u)), p) for p in key.split("."))
+    return "_".join(parts)
+
+
 def meaning_of(name: str) -> str:
     """Return what a variable is, for its attribute ``long_name``."""
     return _WORDS.get(name, name.replace("_", " "))
