@@ -162,7 +162,7 @@ def plot_pareto(points: xr.Dataset, front: np.ndarray, axes: Axes, labels: tuple
     xs, ys = x.values[on][order], y.values[on][order]
     axes.plot(xs, ys, "o-", ms=4, lw=0.8, color=COLOURS[3], label="Pareto front")
     for text, a, b in zip(labels, xs, ys, strict=False):
-        axes.annotate(text, (a, b), xytext=(4, -2), textcoords="offset points", fontsize=5.5, va="top")
+        axes.annotate(text, (a, b), xytext=(4, -2), textcoords="offset points", fontsize=6, va="top")
     _label_axes(points, axes)
     if np.nanmax(x.values, initial=0.0) > 10 * np.nanmin(np.where(x.values > 0, x.values, np.inf), initial=np.inf):
         axes.set_xscale("log")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,8 @@ QUANTITIES = (
 SENSES = {"energy_per_query_all": "min", "accuracy": "max"}
 #: Most lines of one panel, and most rows of the table of points.
 _MOST_LINES, _MOST_ROWS = 6, 60
+#: Most points of a front that are told apart by letters.
+_MOST_MARKS = 12
 
 
 def report_sweep(folder: str | Path, out: str | Path | None = None) -> Path:
@@ -202,16 +205,17 @@ def _pareto(results: xr.Dataset, axes: Sequence[str]) -> list[Drawing]:
     points = points_of(results, SENSES)
     front = points["pareto_front"].values
     order = np.argsort(points["energy_per_query_all"].values[front])
-    labels = [
-        ", ".join(place_of(points[axis][front], int(i)) for axis in axes if results.sizes[axis] > 1) for i in order
-    ]
-    shown = tuple(labels) if len(labels) <= 8 else ()
+    varied = [axis for axis in axes if results.sizes[axis] > 1]
+    places = [", ".join(place_of(points[axis][front], int(i)) for axis in varied) for i in order]
+    marks = tuple(ascii_lowercase[: len(places)]) if len(places) <= _MOST_MARKS else ()
+    legend = "; ".join(f"{mark}: {place}" for mark, place in zip(marks, places, strict=False))
+    what = f" Along the front ({', '.join(axis.replace('_', ' ') for axis in varied)}): {legend}." if marks else ""
 
     def draw(at: Axes) -> None:
-        plots_compare.plot_pareto(points[list(SENSES)], front, at, shown)
+        plots_compare.plot_pareto(points[list(SENSES)], front, at, marks)
 
     return [Drawing("pareto", "Accuracy against energy per query (idle included), means over seeds, and the points "
-                    "that no other beats.", draw)]  # fmt: skip
+                    f"that no other beats.{what}", draw)]  # fmt: skip
 
 
 def _rows(results: xr.Dataset, axes: Sequence[str]) -> tuple[list[str], list[list[str]]]:
@@ -237,9 +241,9 @@ def with_interval(one: xr.Dataset) -> str:
     units = str(one["mean"].attrs["units"])
     if np.isnan(mean):
         return "–"
-    if units == "1":
-        return f"{mean:.3f}" + ("" if np.isnan(low) else f" ({low:.3f} to {high:.3f})")
-    return amount(mean, units) + ("" if np.isnan(low) else f" ({amount(low, units)} to {amount(high, units)})")
+    words = [f"{value:.3f}" if units == "1" else amount(value, units) for value in (mean, low, high)]
+    # An interval narrower than the digits that are written says nothing.
+    return words[0] if np.isnan(low) or len(set(words)) == 1 else f"{words[0]} ({words[1]} to {words[2]})"
 
 
 def _assumed(results: xr.Dataset) -> str:
