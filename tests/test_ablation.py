@@ -139,3 +139,21 @@ def test_results_over_an_axis_are_drawn(monkeypatch, tmp_path):
     for svg, *_ in sweep_page.draw_all(drawings[:1], tmp_path):
         ET.fromstring(svg)
     assert [d.name for d in drawings] == ["axis_levels", "pareto"]
+
+
+def test_pauses_go_with_the_last_thing_that_feels_them():
+    """A store that relaxes, and p-bits that remember: a pause stays while one of both is there."""
+    options = (
+        "device.storage=hfox_2t2r", "device.storage_params.retention_rate=1e-7 1 / s",
+        "device.storage_params.activation_energy=1.1 eV",
+        "ageing=[{after_task=1,duration='10 h',temperature='350 K'}]",
+    )  # fmt: skip
+    plan = ablation_plan(QUICKSTART, options, "0:1")
+    (axis,) = plan.axes
+    column = axis.keys.index("ageing")
+    paused = {row[axis.keys.index("title")]: row[column] != "" for row in axis.rows}
+    assert paused["as described"]
+    assert not paused["without any"]
+    for name in nonidealities_of(bimu_hw.load_scenario(QUICKSTART, options)):
+        assert paused[f"without {name}"]
+        assert paused[f"{name} alone"] == (name in ("retention_rate", "relaxation_time"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bimu_hw.cards import Card, neutral_values
-from bimu_hw.devices import DeviceModel, time_matters
+from bimu_hw.devices import DeviceModel, get_model, time_matters
 from bimu_hw.errors import ScenarioError, did_you_mean
 from bimu_hw.learning.data import DATASET_NAMES
 from bimu_hw.learning.policies import POLICY_PARAMETERS
@@ -443,18 +443,20 @@ def _ageing_problems(file: ScenarioFile, cards: LoadedCards) -> Iterator[Problem
                 f"got {pause.after_task} for {file.stream.tasks} tasks; allowed are 1 to the number of tasks, or "
                 "\"every\"."
             )
-    if file.ageing and not any(_evolve(cards)):
+    if file.ageing and not devices_change(cards.storage, cards.sampler):
         yield "ageing", (
             f"has no effect, because with these values neither {file.device.storage!r} nor {file.device.sampler!r} "
             "changes with time; remove it, or let the store relax, hop, drift or fluctuate."
         )
 
 
-def _evolve(cards: LoadedCards) -> Iterator[bool]:
-    """Yield for every mechanism whether time changes a device of the scenario."""
-    for model, card in ((cards.storage_model, cards.storage), (cards.sampler_model, cards.sampler)):
-        yield time_matters(model, model.params(*(card.params[s.name].value for s in model.specs)))
-    yield Nonidealities(**{name: fact.value for name, fact in cards.storage.nonidealities.items()}).noisy
+def devices_change(storage: Card, sampler: Card) -> bool:
+    """Return whether time alone changes a store or a sampling element: it relaxes, hops, drifts or fluctuates."""
+    for card in (storage, sampler):
+        model = get_model(card.model)
+        if time_matters(model, model.params(*(card.params[s.name].value for s in model.specs))):
+            return True
+    return Nonidealities(**{name: fact.value for name, fact in storage.nonidealities.items()}).noisy
 
 
 def _not_ideal(file: ScenarioFile, cards: LoadedCards) -> Iterator[str]:

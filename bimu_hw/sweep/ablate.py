@@ -6,6 +6,7 @@ neutral values); what the keys of the arrays can be without is listed here.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,9 +17,10 @@ from typing import Any
 from bimu_hw.cards import COMPONENT_COSTS, device_specs
 from bimu_hw.devices import get_model
 from bimu_hw.errors import ScenarioError
-from bimu_hw.scenario import Scenario, load_scenario
+from bimu_hw.scenario import Scenario, load_scenario, make_scenario
+from bimu_hw.scenario.checks import devices_change
 from bimu_hw.scenario.reading import read_toml
-from bimu_hw.sweep.axes import REMOVED
+from bimu_hw.sweep.axes import REMOVED, put
 from bimu_hw.sweep.plan import Plan, make_plan
 
 #: Name of the axis, and what its points are called.
@@ -138,12 +140,23 @@ def ablation_plan(path: Path, overrides: Sequence[str], seeds: str) -> Plan:
     no_sweep = ["sweep="] if "sweep" in read_toml(path)[0] else []
     scenario = load_scenario(path, [*overrides, *no_sweep])
     points = variants(scenario)
+    if scenario.ageing:
+        points = {name: point | _without_pauses(scenario, point) for name, point in points.items()}
     keys = list(dict.fromkeys(key for point in points.values() for key in point))
     described = {key: _given(scenario.given, key) for key in keys}
     rows = [[name, *({**described, **point}[key] for key in keys)] for name, point in points.items()]
     axis = f"{{name = {_toml(ABLATION_AXIS)}, keys = {_toml(['title', *keys])}, values = {_toml(rows)}}}"
     plan = make_plan(path, [*overrides, f"sweep={{axis = [{axis}]}}"], [seeds])
     return replace(plan, title=scenario.title)
+
+
+def _without_pauses(scenario: Scenario, point: Neutral) -> Neutral:
+    """Return what takes the pauses out of a variant whose devices no longer feel them."""
+    tables = copy.deepcopy(scenario.given)
+    for key, value in {**point, "ageing": REMOVED}.items():
+        put(tables, key, value)
+    left = make_scenario(tables, folder=scenario.folder, name=scenario.name)
+    return {} if devices_change(left.storage_card, left.sampler_card) else {"ageing": REMOVED}
 
 
 def _given(tables: Mapping[str, Any], key: str) -> Any:
@@ -160,6 +173,8 @@ def _toml(value: Any) -> str:
     """Return a value as a TOML literal."""
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(_toml(one) for one in value)}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key} = {_toml(one)}' for key, one in value.items())}}}"
     if isinstance(value, (bool, str)):
         return json.dumps(value)
     return repr(value)
