@@ -26,6 +26,8 @@ _AHEAD = 2
 _LOST_WORKER_TIMEOUT = "2s"
 #: How long we wait for a scheduler to answer, in seconds.
 _CONNECT_TIMEOUT = 20
+#: After this time without a worker we say that we wait, in seconds.
+_NO_WORKER = 20
 #: One process of cells for each thread of a Dask worker.
 _processes: dict[int, CellProcess] = {}
 
@@ -65,6 +67,13 @@ def run_dask(work: Work, client: Any, cell_timeout: float | None) -> None:
     """
     from distributed import as_completed
 
+    try:
+        client.wait_for_workers(1, timeout=_NO_WORKER)
+    except TimeoutError:
+        work.say(
+            f"No Dask worker has joined the scheduler in {_NO_WORKER} s; cells run as soon as one does (dask worker "
+            "ADDRESS starts one by hand; jobs may wait in a queue)."
+        )
     batches: dict[Any, Batch] = {}
     ended = as_completed()
     try:

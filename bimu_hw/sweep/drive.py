@@ -95,7 +95,7 @@ def run_sweep(
         disk = f"{_disk(n_unique - n_before)} of {folder.free_bytes() / 1e9:,.1f} GB free"
         tell(f"{n_unique:,} cells{there}; disk: {disk}.")
         watch = _Watch(folder, plan, n_unique, n_before, n_workers, progress, tell)
-        work = Work(plan, str(folder.out.resolve()), to_do, retries, batch_size, keep_runs, watch.outcome)
+        work = Work(plan, str(folder.out.resolve()), to_do, retries, batch_size, keep_runs, watch.outcome, watch.say)
         try:
             if work.n_open:
                 engine(work, cell_timeout)
@@ -166,7 +166,7 @@ class _Watch:
             if last:
                 self.failed.add(outcome.key)
             again = "" if last else "; it runs again"
-            self._say(f"cell {outcome.key} ({self._plan.describe(number)}): {outcome.kind}: {outcome.message}{again}")
+            self.say(f"cell {outcome.key} ({self._plan.describe(number)}): {outcome.kind}: {outcome.message}{again}")
         if last:
             self._bar.update(1)
             self._bar.set_postfix_str(f"{self._n_attempts_failed} failures")
@@ -177,19 +177,20 @@ class _Watch:
     def _estimate(self, probe: Outcome) -> None:
         if probe.warming:
             if self.n_done == 1:
-                self._say(f"The first cell took {probe.seconds:.3g} s, in which kernels were compiled or loaded.")
+                self.say(f"The first cell took {probe.seconds:.3g} s, in which kernels were compiled or loaded.")
             return
         self._probe_due = False
         n_left = self._n_left - self.n_done
         n = max(1, min(self._n_workers, n_left))
         kept = sum(path.stat().st_size for path in (self._folder.runs / probe.key).glob("*"))
         disk = f" and {kept * n_left / 1e6:,.0f} MB for their runs" if kept else ""
-        self._say(
+        self.say(
             f"A cell took {probe.seconds:.3g} s; the other {n_left:,} take about "
             f"{_duration(probe.seconds * n_left / n)} with {n} worker{'s' if n > 1 else ''}{disk}."
         )
 
-    def _say(self, sentence: str) -> None:
+    def say(self, sentence: str) -> None:
+        """Write a sentence above the progress bar."""
         self._bar.clear()
         self._tell(sentence)
         self._bar.refresh()

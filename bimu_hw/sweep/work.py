@@ -32,6 +32,8 @@ class Work:
     keep_runs : bool
     tell : callable
         Is told the outcome of each attempt, and whether it was the last one.
+    say : callable
+        Is told, in sentences, what an engine waits for.
 
     Attributes
     ----------
@@ -41,7 +43,7 @@ class Work:
 
     def __init__(
         self, plan: Plan, out: str, numbers: Iterable[int], retries: int, batch_size: int | None, keep_runs: bool,
-        tell: Callable[[int, Outcome, bool], None],
+        tell: Callable[[int, Outcome, bool], None], say: Callable[[str], None] = lambda sentence: None,
     ) -> None:  # fmt: skip
         self._plan, self._out, self._keep_runs = plan, out, keep_runs
         # The same cell may stand at two places of the result; it runs once.
@@ -53,6 +55,7 @@ class Work:
         self._losses: Counter[str] = Counter()
         self._alone: set[str] = set()
         self._tell = tell
+        self.say = say
         self._mean: float | None = None
 
     @property
