@@ -13,7 +13,7 @@ from sweeping import write_tiny
 from bimu_hw.cli import run_commands
 from bimu_hw.errors import RunError
 from bimu_hw.sweep.collect import write_collected
-from bimu_hw.sweep.dask_engine import SlurmRunner, cluster_options, run_dask
+from bimu_hw.sweep.dask_engine import SlurmRunner, _wait_for_worker, cluster_options
 from bimu_hw.sweep.work import Work
 
 
@@ -105,18 +105,14 @@ def test_a_dry_run_shows_the_job_script_and_writes_nothing(tmp_path, capsys):
 
 
 def test_who_waits_for_a_worker_is_told():
-    pytest.importorskip("distributed", reason="Dask is not installed (bimu-hw[cluster])")
     said = []
 
     class Nobody:
         def wait_for_workers(self, n, timeout):
             raise TimeoutError
 
-        def cancel(self, futures):
-            assert not futures
-
     plan = types.SimpleNamespace(keys=())
-    run_dask(Work(plan, "", (), 0, None, False, lambda *one: None, said.append), Nobody(), None)
+    _wait_for_worker(Work(plan, "", (), 0, None, False, lambda *one: None, said.append), Nobody())
     assert len(said) == 1
     assert said[0].startswith("No Dask worker has joined the scheduler")
 

@@ -67,13 +67,7 @@ def run_dask(work: Work, client: Any, cell_timeout: float | None) -> None:
     """
     from distributed import as_completed
 
-    try:
-        client.wait_for_workers(1, timeout=_NO_WORKER)
-    except TimeoutError:
-        work.say(
-            f"No Dask worker has joined the scheduler in {_NO_WORKER} s; cells run as soon as one does (dask worker "
-            "ADDRESS starts one by hand; jobs may wait in a queue)."
-        )
+    _wait_for_worker(work, client)
     batches: dict[Any, Batch] = {}
     ended = as_completed()
     try:
@@ -92,6 +86,17 @@ def run_dask(work: Work, client: Any, cell_timeout: float | None) -> None:
             future.release()
     finally:
         client.cancel(list(batches))
+
+
+def _wait_for_worker(work: Work, client: Any) -> None:
+    """Say so if nobody is there to run cells; the scheduler keeps them until somebody is."""
+    try:
+        client.wait_for_workers(1, timeout=_NO_WORKER)
+    except TimeoutError:
+        work.say(
+            f"No Dask worker has joined the scheduler in {_NO_WORKER} s; cells run as soon as one does (dask worker "
+            "ADDRESS starts one by hand; jobs may wait in a queue)."
+        )
 
 
 def _outcomes(future: Any, batch: Batch) -> list[Outcome]:
