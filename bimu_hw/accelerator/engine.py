@@ -106,7 +106,8 @@ class Accelerator:
         self.oracle = Oracle(spec.labels)
         self._shared = plan.architecture.pipeline == "queries"
         #: Slots: one for each query in flight, one for an update, one for a refresh.
-        self._query_slots = plan.architecture.in_flight if self._shared else 1
+        self._query_slots = range(plan.architecture.in_flight if self._shared else 1)
+        self._update_slot, self._refresh_slot = len(self._query_slots), len(self._query_slots) + 1
         self.timeline = Timeline(plan, len(chip.layers), timeline) if timeline else None
         self.machine = machine or self._new_machine()
         self.seen = self.requested = self.dropped = self.stale = self.asleep_ticks = self.wakes = 0
@@ -136,7 +137,7 @@ class Accelerator:
         longest = max(
             len(plan.inference_piece.stages), len(plan.update_stages) + n_layers, len(plan.refresh[1].stages)
         )
-        n_slot, n_chain = self._query_slots + 2, self.chip.n_sample
+        n_slot, n_chain = len(self._query_slots) + 2, self.chip.n_sample
         log = 3 * n_slot * n_chain * longest if self.timeline else 0
         return InFlight(plan.architecture.capacities(n_layers), n_slot, n_chain, longest, log)
 
@@ -261,13 +262,14 @@ class Accelerator:
             if self.spec.back_pressure:
                 self._blocked = [index, self.duration_ticks]
                 self._count(1)
+                self._ring(())
                 return
             self.dropped += 1
         else:
             self._queue.append((index, self.duration_ticks))
             self._count(1)
         self._await_next()
-        self._ring()
+        self._ring(self._query_slots)
 
     def _await_next(self) -> None:
         if self._next_index < self.source.n_examples:
@@ -283,12 +285,11 @@ class Accelerator:
         due, _, row, encoded, stale = heapq.heappop(self._awaited)
         if stale:
             self.stale += 1
-            if not self._awaited:
-                self._ring()
+            self._ring(())
             return
         row.label_tick = due
         self._labelled.append((row, encoded))
-        self._ring()
+        self._ring((self._update_slot,))
 
     def _await_refresh(self, ticks: int) -> None:
         self._refresh = self._wait(ticks, self._bring_refresh)
@@ -297,19 +298,30 @@ class Accelerator:
         self.jobs.event_count += 1
         self._refreshing = True
         self._await_refresh(self.spec.refresh)
-        self._ring()
+        self._ring((self._refresh_slot,))
 
     # Turns
 
-    def _ring(self) -> None:
-        """Let there be a turn at this tick, unless nothing could begin."""
-        if self._env.now < self._waking or (self._service and not self._shared):
+    def _ring(self, slots: Sequence[int]) -> None:
+        """Let there be a turn at this tick, unless nothing could begin: what has come is for one of these slots."""
+        if self._env.now < self._waking:
             return
-        self._turn_in(0)
+        if not self._service or (self._shared and any(slot not in self._service for slot in slots)):
+            self._turn_in(0)
+        elif self._shared:
+            self._expect(int(self._env.now))
+
+    def _expect(self, now: int) -> bool:
+        """Return whether a job will be done, and let there be a turn at its end, unless something comes before."""
+        due = self.machine.due()
+        # What comes before may change what is due; nothing can come before where it finds the chip busy.
+        if due is not None and (not self._shared or due <= self._env.peek()):
+            self._turn_in(due - now)
+        return due is not None
 
     def _turn_in(self, ticks: int) -> None:
         """Let the next turn be so many ticks from now; one that was to come later, or at the same tick, is replaced."""
-        tick = self.duration_ticks + ticks
+        tick = int(self._env.now) + ticks
         if tick == self._turn_at:
             return
         self._turn_at = tick
@@ -334,10 +346,7 @@ class Accelerator:
             self.observer.between_jobs()
             if self._awake(now):
                 self._admit(now)
-        due = self.machine.due()
-        if due is not None:
-            self._turn_in(due - now)
-        elif self._over():
+        if not self._expect(now) and self._over():
             self._end.succeed()
 
     def _over(self) -> bool:
@@ -367,19 +376,25 @@ class Accelerator:
     def _admit(self, now: int) -> None:
         """Begin whatever there is room for, in order of priority."""
         while self._shared or not self._service:
-            if self._refreshing and self._query_slots + 1 not in self._service:
+            if self._refreshing and self._refresh_slot not in self._service:
                 self._refreshing = False
-                self._begin(self._query_slots + 1, _Job("refresh", now), (self.jobs.refresh(),), -1)
+                self._begin(self._refresh_slot, _Job("refresh", now), (self.jobs.refresh(),), -1)
                 continue
-            slot = next((slot for slot in range(self._query_slots) if slot not in self._service), None)
-            update = bool(self._labelled) and self._query_slots not in self._service
-            query = slot is not None and (bool(self._queue) or self._next_comes_at_once())
-            if update and (not query or self.spec.update_is_first(self._labelled[0][0].label_tick, self._queue)):
+            update = bool(self._labelled) and self._update_slot not in self._service
+            slot = self._free_slot() if self._queue or self._next_comes_at_once() else -1
+            if update and (slot < 0 or self.spec.update_is_first(self._labelled[0][0].label_tick, self._queue)):
                 self._learn(*self._labelled.popleft(), now, held=False)
-            elif query and slot is not None:
+            elif slot >= 0:
                 self._query(slot, now)
             else:
                 return
+
+    def _free_slot(self) -> int:
+        """Return the first slot for a query that is free, -1 if there is none."""
+        for slot in self._query_slots:
+            if slot not in self._service:
+                return slot
+        return -1
 
     def _next_comes_at_once(self) -> bool:
         return self._back_to_back and self._next_index < self.source.n_examples
@@ -447,7 +462,7 @@ class Accelerator:
         if not held and not self.spec.labels.prompt:
             self.jobs.book_kept(row)
         pieces = self.jobs.learn(row, encoded, now, held)
-        self._begin(self._query_slots, _Job("update", now, row, encoded), pieces, self.spec.unit_priority("update"))
+        self._begin(self._update_slot, _Job("update", now, row, encoded), pieces, self.spec.unit_priority("update"))
 
     def _complete(self, slot: int, job: _Job, now: int) -> None:
         """Take note that a job, or the part of it that was begun, is done."""

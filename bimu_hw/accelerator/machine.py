@@ -13,11 +13,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.kernels.stages import PER_CHAIN, PER_SLOT, advance, begin
+from bimu_hw.kernels.stages import PER_CHAIN, PER_SLOT, advance, look_ahead, submit
 
 Ints = npt.NDArray[np.int64]
-
-_FOREVER = np.int64(2**63 - 1)
 
 
 class Segment(NamedTuple):
@@ -118,45 +116,66 @@ class InFlight:
         self._length = np.zeros((n_slot, self._SEGMENTS), np.int64)
         self._chains = np.zeros_like(self._length)
         self._n_segment = np.zeros(n_slot, np.int64)
+        self._work = (self._unit, self._ticks, self._length, self._chains, self._n_segment, n_chain)
         n = n_slot * n_chain
         self._slots = PER_CHAIN * n
         self._live = np.full(self._slots + PER_SLOT * n_slot + len(capacities) + 1, -1, np.int64)
         self._live[-1] = 0
         self._live[self._slots + PER_SLOT * n_slot : -1] = capacities
-        self._done = self._live[self._slots + 2 * n_slot : self._slots + 3 * n_slot]
         self._ahead = self._live.copy()
+        #: The tick of the next end of a job, to which `_ahead` has come; -1 if there is none, None if it is not known.
+        self._due: int | None = -1
+        #: Jobs that were begun, and whose end was not fetched.
+        self._jobs = 0
+        #: What was copied into each place last: the same work comes again and again.
+        self._copied: list[list[Segment | None]] = [[None] * self._SEGMENTS for _ in range(n_slot)]
         self._log = np.zeros((1 + log, 5), np.int64)
         self._no_log = np.zeros((1, 5), np.int64)
 
     def submit(self, slot: int, segments: Sequence[Segment], ticks: int, priority: int, now: int) -> None:
         """Begin a job; see `Machine`."""
-        self._advance(now)
+        copied = self._copied[slot]
         for k, segment in enumerate(segments):
+            if copied[k] is segment:
+                continue
             n = len(segment.units)
             self._unit[slot, k, :n], self._ticks[slot, k, :n] = segment.units, segment.ticks
             self._length[slot, k], self._chains[slot, k] = n, segment.chains
+            copied[k] = segment
         self._n_segment[slot] = len(segments)
-        self._live[self._slots + 4 * self._n_slot + slot] = priority
-        begin(self._live, self._unit, self._ticks, self._chains, self._n_chain, slot, 0, now)
+        submit(self._live, *self._work, slot, priority, now, self._log)
+        self._jobs += 1
+        self._due = None
 
     def due(self) -> int | None:
         """Return when the next job will be done if nothing else comes: look ahead on a copy."""
-        if (self._done >= 0).any():
-            # Through as soon as it was begun, and not yet fetched.
-            return int(self._done.max())
-        self._ahead[...] = self._live
-        tick = int(self._run(self._ahead, _FOREVER, True, self._no_log))
-        return None if tick < 0 else tick
+        if self._due is None:
+            self._due = int(look_ahead(self._live, *self._work, self._no_log, self._ahead)) if self._jobs else -1
+        return None if self._due < 0 else self._due
 
     def done(self, now: int) -> list[int]:
         """Let time pass and return the jobs that are done, in the order of their ends."""
-        self._advance(now)
-        found = np.flatnonzero(self._done >= 0)
-        if found.size > 1:
-            order = self._slots + 3 * self._n_slot
-            found = found[np.argsort(self._live[order + found])]
-        self._done[found] = -1
-        return [int(slot) for slot in found]
+        if len(self._log) == 1 and self._due is not None:
+            # Every stage before the next end can pass later, and what looking ahead has found need not be found again.
+            if now < self._due or self._due < 0:
+                return []
+        if len(self._log) == 1 and now == self._due:
+            self._live, self._ahead = self._ahead, self._live
+        else:
+            advance(self._live, *self._work, now, False, self._log)
+        return self._fetch()
+
+    def _fetch(self) -> list[int]:
+        """Return the jobs that are done and were not fetched before, in the order of their ends."""
+        first, n = self._slots + 2 * self._n_slot, self._n_slot
+        ticks, orders = self._live[first : first + n].tolist(), self._live[first + n : first + 2 * n].tolist()
+        found = sorted((slot for slot in range(n) if ticks[slot] >= 0), key=orders.__getitem__)
+        for slot in found:
+            self._live[first + slot] = -1
+        if found:
+            self._jobs -= len(found)
+            self._due = None
+        return found
 
     def segments(self, slot: int) -> list[Segment]:
         """Return the work in a slot."""
@@ -172,15 +191,6 @@ class InFlight:
         self._log[0, 0] = 0
         return [Passed(*map(int, row)) for row in self._log[1 : 1 + n]]
 
-    def _advance(self, until: int) -> None:
-        self._run(self._live, until, False, self._log)
-
-    def _run(self, live: Ints, until: int | np.int64, first: bool, log: Ints) -> int:
-        found: int = advance(
-            live, self._unit, self._ticks, self._length, self._chains, self._n_segment, self._n_chain, until, first, log
-        )
-        return found
-
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep: who occupies what, and the stages of the jobs in flight."""
         return {
@@ -192,6 +202,10 @@ class InFlight:
         """Take over a state."""
         for name in ("live", "unit", "ticks", "length", "chains", "n_segment"):
             getattr(self, f"_{name}")[...] = state[name]
+        first, n = self._slots, self._n_slot
+        in_flight, through = self._live[first : first + n], self._live[first + 2 * n : first + 3 * n]
+        self._jobs, self._due = int((in_flight >= 0).sum() + (through >= 0).sum()), None
+        self._copied = [[None] * self._SEGMENTS for _ in range(n)]
 
 
 def span(segments: Sequence[Segment], capacities: Sequence[int]) -> tuple[int, list[Passed]]:

@@ -77,19 +77,20 @@ def _release(live, unit, ticks, n, n_chain, kind, tick):
     """Give a unit that has become free to the stage that is first in line."""
     n_slot = unit.shape[0]
     slots = PER_CHAIN * n
-    best, best_priority, best_order = -1, 0, 0
-    for c in range(n):
-        if live[c] >= 0 and live[n + c] < 0:
-            slot = c // n_chain
-            if unit[slot, live[slots + slot], live[c]] == kind:
-                priority, order = live[slots + 4 * n_slot + slot], live[2 * n + c]
-                if best < 0 or priority < best_priority or (priority == best_priority and order < best_order):
-                    best, best_priority, best_order = c, priority, order
+    best, best_slot, best_priority, best_order = -1, 0, 0, 0
+    for slot in range(n_slot):
+        segment, priority = live[slots + slot], live[slots + 4 * n_slot + slot]
+        if segment < 0 or (best >= 0 and priority > best_priority):
+            continue
+        for c in range(slot * n_chain, (slot + 1) * n_chain):
+            if live[c] >= 0 and live[n + c] < 0 and unit[slot, segment, live[c]] == kind:
+                order = live[2 * n + c]
+                if best < 0 or priority < best_priority or order < best_order:
+                    best, best_slot, best_priority, best_order = c, slot, priority, order
     if best < 0:
         live[slots + PER_SLOT * n_slot + kind] += 1
     else:
-        slot = best // n_chain
-        _start(live, n, best, ticks[slot, live[slots + slot], live[best]], tick)
+        _start(live, n, best, ticks[best_slot, live[slots + best_slot], live[best]], tick)
 
 
 @jit
@@ -106,7 +107,7 @@ def advance(live, unit, ticks, length, chains, n_segment, n_chain, until, first,
     until : int
         Last tick whose ends take place.
     first : bool
-        Whether to stop at the first job that is done.
+        Whether to stop at the tick at which the first job is done.
     log : int64[1 + row, 5]
         Row 0 holds the number of rows written; a row: slot, segment, place, first tick and duration of a stage that has
         ended. What finds no room is not written.
@@ -114,7 +115,8 @@ def advance(live, unit, ticks, length, chains, n_segment, n_chain, until, first,
     Returns
     -------
     int
-        Tick of the first job that was done, if `first`; else, or if there is none, -1.
+        Tick of the first job that was done, if `first`; else, or if there is none, -1. All that is due at that tick has
+        taken place.
 
     Notes
     -----
@@ -123,17 +125,21 @@ def advance(live, unit, ticks, length, chains, n_segment, n_chain, until, first,
     n_slot = unit.shape[0]
     n = n_slot * n_chain
     slots = PER_CHAIN * n
+    found = np.int64(-1)
     while True:
-        c = -1
-        for i in range(n):
-            end = live[n + i]
-            if live[i] < 0 or end < 0:
+        c, slot = -1, 0
+        for k in range(n_slot):
+            if live[slots + k] < 0:
                 continue
-            if c < 0 or end < live[n + c] or (end == live[n + c] and live[2 * n + i] < live[2 * n + c]):
-                c = i
+            for i in range(k * n_chain, (k + 1) * n_chain):
+                end = live[n + i]
+                if live[i] < 0 or end < 0:
+                    continue
+                if c < 0 or end < live[n + c] or (end == live[n + c] and live[2 * n + i] < live[2 * n + c]):
+                    c, slot = i, k
         if c < 0 or live[n + c] > until:
-            return np.int64(-1)
-        tick, slot = live[n + c], c // n_chain
+            return found
+        tick = live[n + c]
         segment, place = live[slots + slot], live[c]
         if log[0, 0] + 1 < log.shape[0]:
             row = log[0, 0] + 1
@@ -158,5 +164,55 @@ def advance(live, unit, ticks, length, chains, n_segment, n_chain, until, first,
         live[slots + 2 * n_slot + slot] = tick
         live[slots + 3 * n_slot + slot] = live[live.size - 1]
         live[live.size - 1] += 1
-        if first:
-            return tick
+        if first and found < 0:
+            found = until = tick
+
+
+@jit
+def submit(live, unit, ticks, length, chains, n_segment, n_chain, slot, priority, tick, log):
+    """Let time pass until a job begins, and begin it; parameters as in `advance` and `begin`.
+
+    Notes
+    -----
+    *Mutates* `live` and `log`.
+    """
+    n_slot = unit.shape[0]
+    advance(live, unit, ticks, length, chains, n_segment, n_chain, tick, False, log)
+    live[PER_CHAIN * n_slot * n_chain + 4 * n_slot + slot] = priority
+    begin(live, unit, ticks, chains, n_chain, slot, 0, tick)
+
+
+@jit
+def look_ahead(live, unit, ticks, length, chains, n_segment, n_chain, log, out):
+    """Let time pass on a copy until the first job is done.
+
+    Parameters
+    ----------
+    live, unit, ticks, length, chains, n_segment, n_chain
+        As in `advance`.
+    log : int64[1, 5]
+        Without room.
+    out : int64[...]
+        The copy.
+
+    Returns
+    -------
+    int
+        Tick of the first job that is done, or, if some are that were not fetched, of the last of them; -1: there is
+        none. The copy has come to the end of that tick.
+
+    Notes
+    -----
+    *Mutates* `out` and `log`.
+    """
+    n_slot = unit.shape[0]
+    first = PER_CHAIN * n_slot * n_chain + 2 * n_slot
+    through = np.int64(-1)
+    for slot in range(n_slot):
+        through = max(through, live[first + slot])
+    for i in range(live.size):
+        out[i] = live[i]
+    if through >= 0:
+        advance(out, unit, ticks, length, chains, n_segment, n_chain, through, False, log)
+        return through
+    return advance(out, unit, ticks, length, chains, n_segment, n_chain, np.int64(2**63 - 1), True, log)
