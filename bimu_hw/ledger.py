@@ -188,7 +188,7 @@ class Ledger:
         tally.counts += entry.total
 
     def book_reads(
-        self, phase: int, drives: npt.NDArray[np.int64], joules: npt.NDArray[np.float64], tally: Tally
+        self, phase: int, drives: Sequence[int], conductance: Sequence[float], joules_per_siemens: float, tally: Tally
     ) -> None:
         """Book what a pass through the arrays drove.
 
@@ -196,16 +196,24 @@ class Ledger:
         ----------
         phase : int
             Its index.
-        drives : int64[layer]
-            Lines charged, without the entry of the chip.
-        joules : float64[layer]
-            Energy dissipated in the arrays.
+        drives : sequence of int
+            Lines charged, by layer.
+        conductance : sequence of float
+            Sum of v**2 G over driven cells in siemens, by layer.
+        joules_per_siemens : float
+            What is dissipated in the arrays for each.
         tally : Tally
         """
-        self.counts[phase, :-1, _DRIVE] += drives
-        self.array_joules[phase, :-1] += joules
-        tally.counts[_DRIVE] += drives.sum()
-        tally.array_joules += float(joules.sum())
+        # Numbers one by one: arrays of two or three entries take several times as long.
+        counts, total = self.counts[phase, :, _DRIVE], self.array_joules[phase]
+        joules = 0.0
+        for layer, (lines, siemens) in enumerate(zip(drives, conductance, strict=True)):
+            spent = siemens * joules_per_siemens
+            counts[layer] += lines
+            total[layer] += spent
+            joules += spent
+        tally.counts[_DRIVE] += sum(drives)
+        tally.array_joules += joules
 
     def energy(self, costs: CostTable) -> npt.NDArray[np.float64]:
         """Return energy in joules, float64[phase, layer, component]."""

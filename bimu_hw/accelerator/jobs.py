@@ -84,6 +84,7 @@ class Jobs:
         self._late_request = _Standing(request, (_LABEL, self._single("buffer", "write", bits)))
         self._kept = _Standing((_LABEL, self._single("buffer", "read", bits)))
         self._wake = self._single("power", "wake")
+        self._joules_per_siemens = plan.joules_per_siemens
         #: Blocks that are begun again and again, and how often they were since the account was settled.
         self._blocks = (plan.inference_block, plan.update_block)
         self._begun = [0, 0]
@@ -262,7 +263,7 @@ class Jobs:
 
     def _book_reads(self, phase: int, row: QueryRow, reads: Reads) -> None:
         """Book what a pass through the arrays drove."""
-        self._ledger.book_reads(phase, reads.drives, self.plan.read_joules(reads), row.spent)
+        self._ledger.book_reads(phase, *reads, self._joules_per_siemens, row.spent)
 
     def _single(self, component: str, name: str, count: int = 1) -> Entry:
         return Entry.single(len(self.chip.layers), component, name, count)

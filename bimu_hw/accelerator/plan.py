@@ -24,7 +24,6 @@ from bimu_hw.accelerator.machine import Segment, span
 from bimu_hw.accelerator.stage import RESOURCES, Block, Stage
 from bimu_hw.cards import Card
 from bimu_hw.crossbar.chip import Chip
-from bimu_hw.crossbar.readout import Reads
 from bimu_hw.crossbar.synapses import Programming, SynapseArray
 from bimu_hw.ledger import AreaBlock, Entry
 from bimu_hw.operations import layer_counts, new_counts, operation_index, phase_index
@@ -38,6 +37,9 @@ COUNTED_BITS = 16
 
 #: Bits of a column sum that no converter has rounded, on its way to the digital unit: as many as are kept.
 EXACT_BITS = KEPT_BITS
+
+_PULSE_UP, _PULSE_DOWN = operation_index("storage", "pulse_up"), operation_index("storage", "pulse_down")
+_WRITE_ROW = operation_index("write_driver", "row")
 
 Counts = npt.NDArray[np.int64]
 
@@ -413,10 +415,11 @@ class WorkPlan:
         """Return the bits of one example that wait for a late label: its inputs, at the first layer."""
         return self._chip.sizes[0] * self._input_bits
 
-    def read_joules(self, reads: Reads) -> npt.NDArray[np.float64]:
-        """Return the energy dissipated in the arrays, float64[layer]: V**2 G t over driven cells."""
+    @property
+    def joules_per_siemens(self) -> float:
+        """What is dissipated in the arrays for every siemens of driven cells: V**2 t."""
         # Bits that are counted are read by their amplifiers or latches, and no current flows through a column.
-        return reads.conductance * (self.volt2_second if self._chip.arrays.accumulate == "analog" else 0.0)
+        return self.volt2_second if self._chip.arrays.accumulate == "analog" else 0.0
 
     def programming(self, done: tuple[Programming, ...]) -> tuple[Entry, list[Stage]]:
         """Return counts and stages of programming one update's pulses, handed over layer by layer."""
@@ -427,10 +430,8 @@ class WorkPlan:
         for k, layer in enumerate(done):
             counts = by_layer[k]
             up, down = layer.pulses_up * times, (layer.pulses_down + layer.refresh_pulses) * times
-            _add(counts, "storage", "pulse_up", up)
-            _add(counts, "storage", "pulse_down", down)
             rows, ticks = self._writing_of(layer.tiles)
-            _add(counts, "write_driver", "row", rows)
+            counts[_PULSE_UP], counts[_PULSE_DOWN], counts[_WRITE_ROW] = up, down, rows
             if retries >= 0:
                 _add(counts, "storage", "read", up + down)
             if ticks:

@@ -468,7 +468,7 @@ class Chip:
 
 def _reads(driven: list[tuple[int, float]]) -> Reads:
     drives, conductance = zip(*driven, strict=True)
-    return Reads(np.array(drives, np.int64), np.array(conductance))
+    return Reads(drives, conductance)
 
 
 def _ask(

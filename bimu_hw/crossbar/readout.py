@@ -105,21 +105,20 @@ class ArraySpec:
         return (1, 2**bits - 1) if self.inputs == "pulse_width" else (1,) * (bits + 1)
 
 
-@dataclass
-class Reads:
-    """What a pass drove, summed over its looks; the ledger turns it into counts and joules.
+class Reads(NamedTuple):
+    """What a pass drove, layer by layer, summed over its looks; the ledger turns it into counts and joules.
 
     Attributes
     ----------
-    drives : int64[layer]
+    drives : tuple of int
         Lines charged: driven lines times the tiles they cross.
-    conductance : float64[layer]
+    conductance : tuple of float
         Sum of v**2 G over driven cells in siemens, v in units of the read voltage, or what the sources deliver to cells
         and wires in these units; a look that lasts for several integration times counts as often.
     """
 
-    drives: npt.NDArray[np.int64]
-    conductance: npt.NDArray[np.float64]
+    drives: tuple[int, ...]
+    conductance: tuple[float, ...]
 
 
 class Readout:
