@@ -23,7 +23,6 @@ from bimu_hw.operations import CHIP, COMPONENTS, OPERATIONS, PHASES, layer_count
 
 #: Place of each operation's component.
 _COMPONENT = [COMPONENTS.index(op.component) for op in OPERATIONS]
-_DRIVE = operation_index("driver", "drive")
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class Entry(NamedTuple):
     @classmethod
     def of(cls, counts: npt.NDArray[np.int64]) -> Entry:
         """Return an entry of these counts, int64[layer, operation]."""
-        return cls(counts, counts.sum(axis=0))
+        return cls(counts, np.add.reduce(counts))
 
     @classmethod
     def single(cls, n_layers: int, component: str, name: str, count: int = 1, layer: int = CHIP) -> Entry:
@@ -186,34 +185,6 @@ class Ledger:
         """Book an entry under a phase, given by its index, and on the tally of the query that caused it."""
         self.counts[phase] += entry.counts
         tally.counts += entry.total
-
-    def book_reads(
-        self, phase: int, drives: Sequence[int], conductance: Sequence[float], joules_per_siemens: float, tally: Tally
-    ) -> None:
-        """Book what a pass through the arrays drove.
-
-        Parameters
-        ----------
-        phase : int
-            Its index.
-        drives : sequence of int
-            Lines charged, by layer.
-        conductance : sequence of float
-            Sum of v**2 G over driven cells in siemens, by layer.
-        joules_per_siemens : float
-            What is dissipated in the arrays for each.
-        tally : Tally
-        """
-        # Numbers one by one: arrays of two or three entries take several times as long.
-        counts, total = self.counts[phase, :, _DRIVE], self.array_joules[phase]
-        joules = 0.0
-        for layer, (lines, siemens) in enumerate(zip(drives, conductance, strict=True)):
-            spent = siemens * joules_per_siemens
-            counts[layer] += lines
-            total[layer] += spent
-            joules += spent
-        tally.counts[_DRIVE] += sum(drives)
-        tally.array_joules += joules
 
     def energy(self, costs: CostTable) -> npt.NDArray[np.float64]:
         """Return energy in joules, float64[phase, layer, component]."""

@@ -10,6 +10,7 @@ The host makes 64-bit keys with `stream_key`; kernels turn a key and a cell numb
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 
@@ -84,10 +85,16 @@ def stream_key(seed: int, purpose: Purpose, *words: int) -> np.uint64:
     -------
     numpy.uint64
     """
-    key = fold(mix64(check_seed(seed)), int(purpose))
+    key = _first_words(check_seed(seed), int(purpose))
     for word in words:
         key = fold(key, int(word))
     return np.uint64(key)
+
+
+@lru_cache(maxsize=256)
+def _first_words(seed: int, purpose: int) -> int:
+    """Return the key of a seed and a purpose, from which those of all events begin."""
+    return fold(mix64(seed), purpose)
 
 
 def host_generator(seed: int, purpose: Purpose, *words: int) -> np.random.Generator:

@@ -28,6 +28,7 @@ from typing import Any
 import simpy
 
 from bimu_hw.accelerator.arrivals import Arrivals
+from bimu_hw.accelerator.events import Events
 from bimu_hw.accelerator.jobs import Jobs, uniform_for
 from bimu_hw.accelerator.machine import InFlight, Machine, OneAtATime
 from bimu_hw.accelerator.oracle import Oracle
@@ -41,17 +42,14 @@ from bimu_hw.ledger import Ledger, Tally
 
 __all__ = ["Accelerator", "AcceleratorSpec", "Arrivals", "Pause"]
 
-#: Order among events of one tick: what SimPy calls normal is 1.
-_LAST = 2
-
 #: Numbers of an `Accelerator` that go into its state as they are.
 _COUNTERS = (
     "seen", "requested", "dropped", "stale", "asleep_ticks", "wakes", "in_system_ticks", "sojourn_ticks", "_in_system",
-    "_counted", "_next_index", "_waits", "_ended", "_blocked", "_refreshing", "_idle_since", "_waking",
+    "_counted", "_next_index", "_ended", "_blocked", "_refreshing", "_idle_since", "_waking",
 )  # fmt: skip
 
 
-@dataclass
+@dataclass(slots=True)
 class _Job:
     """A job in service: what it is, when it began, whom it is for, and what is left of it."""
 
@@ -112,9 +110,7 @@ class Accelerator:
         self.machine = machine or self._new_machine()
         self.seen = self.requested = self.dropped = self.stale = self.asleep_ticks = self.wakes = 0
         self.in_system_ticks = self.sojourn_ticks = self._in_system = self._counted = 0
-        self._env = simpy.Environment()
-        self._end = self._env.event()
-        self._turn_at = -1
+        self._events = Events(self._turn)
         self._queue: deque[tuple[int, int]] = deque()
         self._labelled: deque[tuple[QueryRow, Encoded]] = deque()
         self._service: dict[int, _Job] = {}
@@ -123,7 +119,6 @@ class Accelerator:
         self._arrival: tuple[int, int] | None = None
         self._refresh: tuple[int, int] | None = None
         self._blocked: list[int] | None = None
-        self._waits = 0
         self._begun = self._ended = self._refreshing = False
         self._next_index = self._idle_since = 0
         self._waking = -1
@@ -169,7 +164,7 @@ class Accelerator:
     @property
     def duration_ticks(self) -> int:
         """Simulated duration so far."""
-        return int(self._env.now)
+        return self._events.now
 
     def run(self) -> None:
         """Run until every input is served or dropped and every label that was requested has been learned from."""
@@ -180,8 +175,8 @@ class Accelerator:
                 self._await_refresh(self.spec.refresh)
         self._begun = True
         if not self._ended:
-            self._turn_in(0)
-            self._env.run(until=self._end)
+            self._events.turn_at(self.duration_ticks)
+            self._events.run()
             self.jobs.finish(self.duration_ticks, self.asleep_ticks, self.wakes)
             self.jobs.age_on(self.source.n_examples, self.duration_ticks)
             self._ended = True
@@ -195,7 +190,8 @@ class Accelerator:
         service = [(slot, job) for slot, job in self._service.items() if job.row is not None]
         return {
             **{name: getattr(self, name) for name in _COUNTERS},
-            "tick": self.duration_ticks, "arrival": self._arrival, "refresh": self._refresh,
+            "tick": self.duration_ticks, "waits": self._events.waits,
+            "arrival": self._arrival, "refresh": self._refresh,
             "queue": [list(entry) for entry in self._queue],
             "labelled": to_columns([row for row, _ in self._labelled]),
             "awaited": to_columns([row for _, _, row, _, _ in self._awaited]),
@@ -210,8 +206,7 @@ class Accelerator:
     def restore(self, state: dict[str, Any]) -> None:
         """Take over the state of another accelerator of the same scenario; `run` then goes on where that one was."""
         tick = state["tick"]
-        self._env = simpy.Environment(initial_time=tick)
-        self._end = self._env.event()
+        self._events = Events(self._turn, tick)
         self._begun = True
         self._queue = deque((index, arrival) for index, arrival in state["queue"])
         self._labelled = deque((row, self._encoded(row)) for row in from_columns(state["labelled"]))
@@ -228,6 +223,7 @@ class Accelerator:
             waits.append((*state["refresh"], self._await_refresh))
         for _, due, wait in sorted(waits, key=lambda wait: wait[0]):
             wait(due - tick)
+        self._events.waits = state["waits"]
         for name in _COUNTERS:
             setattr(self, name, state[name])
         self.oracle.restore(state["oracle"])
@@ -244,14 +240,8 @@ class Accelerator:
 
     # What is waited for
 
-    def _wait(self, ticks: int, then: Callable[[simpy.Event], None]) -> tuple[int, int]:
-        """Let something happen after some ticks; return its place in the order of waiting and the tick it is due."""
-        self._env.timeout(ticks).callbacks.append(then)
-        self._waits += 1
-        return self._waits, self.duration_ticks + ticks
-
     def _await_arrival(self, index: int, ticks: int) -> None:
-        self._arrival = self._wait(ticks, partial(self._arrive, index))
+        self._arrival = self._events.wait(ticks, partial(self._arrive, index))
 
     def _arrive(self, index: int, event: simpy.Event) -> None:
         """Bring an input. If it finds the queue full it is dropped, or waits and the source with it."""
@@ -276,7 +266,7 @@ class Accelerator:
             self._await_arrival(self._next_index, self.spec.arrivals.gap(self._next_index))
 
     def _await_label(self, row: QueryRow, encoded: Encoded, stale: bool, ticks: int) -> None:
-        place, due = self._wait(ticks, self._bring_label)
+        place, due = self._events.wait(ticks, self._bring_label)
         heapq.heappush(self._awaited, (due, place, row, encoded, stale))
 
     def _bring_label(self, event: simpy.Event) -> None:
@@ -292,7 +282,7 @@ class Accelerator:
         self._ring((self._update_slot,))
 
     def _await_refresh(self, ticks: int) -> None:
-        self._refresh = self._wait(ticks, self._bring_refresh)
+        self._refresh = self._events.wait(ticks, self._bring_refresh)
 
     def _bring_refresh(self, event: simpy.Event) -> None:
         self.jobs.event_count += 1
@@ -304,37 +294,23 @@ class Accelerator:
 
     def _ring(self, slots: Sequence[int]) -> None:
         """Let there be a turn at this tick, unless nothing could begin: what has come is for one of these slots."""
-        if self._env.now < self._waking:
+        now = self._events.now
+        if now < self._waking:
             return
         if not self._service or (self._shared and any(slot not in self._service for slot in slots)):
-            self._turn_in(0)
+            self._events.turn_at(now)
         elif self._shared:
-            self._expect(int(self._env.now))
+            self._expect()
 
-    def _expect(self, now: int) -> bool:
+    def _expect(self) -> bool:
         """Return whether a job will be done, and let there be a turn at its end, unless something comes before."""
         due = self.machine.due()
         # What comes before may change what is due; nothing can come before where it finds the chip busy.
-        if due is not None and (not self._shared or due <= self._env.peek()):
-            self._turn_in(due - now)
+        if due is not None and (not self._shared or self._events.nothing_before(due)):
+            self._events.turn_at(due)
         return due is not None
 
-    def _turn_in(self, ticks: int) -> None:
-        """Let the next turn be so many ticks from now; one that was to come later, or at the same tick, is replaced."""
-        tick = int(self._env.now) + ticks
-        if tick == self._turn_at:
-            return
-        self._turn_at = tick
-        event = simpy.Event(self._env)
-        event._ok, event._value = True, None
-        event.callbacks.append(self._turn)
-        self._env.schedule(event, _LAST, ticks)  # type: ignore[arg-type]
-
-    def _turn(self, event: simpy.Event) -> None:
-        now = int(self._env.now)
-        if now != self._turn_at:
-            return
-        self._turn_at = -1
+    def _turn(self, now: int) -> None:
         done = self.machine.done(now)
         if self.timeline is not None and isinstance(self.machine, InFlight):
             self._note(self.timeline, self.machine)
@@ -346,8 +322,8 @@ class Accelerator:
             self.observer.between_jobs()
             if self._awake(now):
                 self._admit(now)
-        if not self._expect(now) and self._over():
-            self._end.succeed()
+        if not self._expect() and self._over():
+            self._events.end()
 
     def _over(self) -> bool:
         """Whether nothing can come any more."""
@@ -364,7 +340,7 @@ class Accelerator:
             self.wakes += 1
             self._waking = now + sleep.wake
         if now < self._waking:
-            self._turn_in(self._waking - now)
+            self._events.turn_at(self._waking)
             return False
         self._waking = -1
         return True
@@ -509,6 +485,6 @@ class Accelerator:
 
     def _count(self, change: int) -> None:
         """Take note of a query that came or was answered."""
-        now = self.duration_ticks
+        now = self._events.now
         self.in_system_ticks += self._in_system * (now - self._counted)
         self._in_system, self._counted = self._in_system + change, now

@@ -25,6 +25,7 @@ from bimu_hw.random import Purpose, stream_key
 _TICKS_PER_NANOSECOND = 1000
 _TICKS_PER_MICROSECOND = 10**6
 _MOST = 2**63 - 1
+_DRIVE = operation_index("driver", "drive")
 _INFERENCE, _LABEL, _BACKWARD, _PROGRAMMING, _IDLE = map(
     phase_index, ("inference", "label", "backward", "programming", "idle")
 )
@@ -50,6 +51,38 @@ class _Standing:
             for phase, entry in self._entries:
                 ledger.counts[phase] += entry.counts * n
         return n
+
+
+class _Driven:
+    """What passes through the arrays drove in one phase: on the tally of a query at once, in the account when asked."""
+
+    def __init__(self, phase: int, n_layers: int, joules_per_siemens: float) -> None:
+        self._phase, self._joules_per_siemens = phase, joules_per_siemens
+        # Plain numbers: arrays of two or three entries take several times as long.
+        self._drives, self._joules = [0] * n_layers, [0.0] * n_layers
+
+    def book(self, reads: Reads, tally: Tally) -> None:
+        """Book a pass."""
+        lines, joules = 0, 0.0
+        for layer, (drives, conductance) in enumerate(zip(*reads, strict=True)):
+            spent = conductance * self._joules_per_siemens
+            self._drives[layer] += drives
+            self._joules[layer] += spent
+            lines += drives
+            joules += spent
+        tally.counts[_DRIVE] += lines
+        tally.array_joules += joules
+
+    def settle(self, ledger: Ledger) -> None:
+        """Bring the account up to date. Joules are added up here and nowhere else, so that their order stays."""
+        ledger.counts[self._phase, :-1, _DRIVE] += self._drives
+        ledger.array_joules[self._phase, :-1] = self._joules
+        self._drives = [0] * len(self._drives)
+
+    def restore(self, ledger: Ledger) -> None:
+        """Go on from an account."""
+        self._drives = [0] * len(self._drives)
+        self._joules = ledger.array_joules[self._phase, :-1].tolist()
 
 
 class Jobs:
@@ -84,7 +117,9 @@ class Jobs:
         self._late_request = _Standing(request, (_LABEL, self._single("buffer", "write", bits)))
         self._kept = _Standing((_LABEL, self._single("buffer", "read", bits)))
         self._wake = self._single("power", "wake")
-        self._joules_per_siemens = plan.joules_per_siemens
+        self._driven = {
+            phase: _Driven(phase, len(chip.layers), plan.joules_per_siemens) for phase in (_INFERENCE, _BACKWARD)
+        }  # fmt: skip
         #: Blocks that are begun again and again, and how often they were since the account was settled.
         self._blocks = (plan.inference_block, plan.update_block)
         self._begun = [0, 0]
@@ -113,6 +148,8 @@ class Jobs:
                 self._biased_ticks[layer] += n * ticks
         for standing in (self._request, self._late_request, self._kept):
             standing.settle(self._ledger)
+        for driven in self._driven.values():
+            driven.settle(self._ledger)
         for k, block in enumerate(self._blocks):
             self._use(block, self._begun[k])
             self._begun[k] = 0
@@ -141,6 +178,8 @@ class Jobs:
             self._usage[name].events, self._usage[name].busy_ticks = events, busy
         self._ledger.counts[...] = state["counts"]
         self._ledger.array_joules[...] = state["array_joules"]
+        for driven in self._driven.values():
+            driven.restore(self._ledger)
         self._biased_ticks = list(state["biased_ticks"])
         self.rule.restore(state["rule"])
         self.chip.restore(state["chip"])
@@ -189,7 +228,7 @@ class Jobs:
             self._book_forward(_BACKWARD, row)
         self._update.book(row.spent)
         if self.spec.gradient == "hard":
-            self._book_reads(_BACKWARD, row, self.chip.backward_reads())
+            self._driven[_BACKWARD].book(self.chip.backward_reads(), row.spent)
         entry, stages = plan.programming(result.programming)
         self._ledger.book(_PROGRAMMING, entry, row.spent)
         row.updated = result.changed
@@ -259,11 +298,7 @@ class Jobs:
 
     def _book_forward(self, phase: int, row: QueryRow) -> None:
         self._forward[phase].book(row.spent)
-        self._book_reads(phase, row, self.chip.forward_reads())
-
-    def _book_reads(self, phase: int, row: QueryRow, reads: Reads) -> None:
-        """Book what a pass through the arrays drove."""
-        self._ledger.book_reads(phase, *reads, self._joules_per_siemens, row.spent)
+        self._driven[phase].book(self.chip.forward_reads(), row.spent)
 
     def _single(self, component: str, name: str, count: int = 1) -> Entry:
         return Entry.single(len(self.chip.layers), component, name, count)

@@ -143,6 +143,7 @@ class WorkPlan:
         self.refresh = self._plan_refresh()
         self.reforward = relaxed
         self._written: dict[int, tuple[npt.NDArray[np.int64], tuple[int, int]]] = {}
+        self._write_stages = [Stage("write_drivers", 0, layer=k) for k in range(n_layers)]
         self._last_piece: tuple[list[Stage], Piece] | None = None
         self.area = self._plan_area({"component": components, "storage": storage, "sampler": sampler})
         #: Multiply-accumulates of one query: every weight of every sample, once.
@@ -435,8 +436,14 @@ class WorkPlan:
             if retries >= 0:
                 _add(counts, "storage", "read", up + down)
             if ticks:
-                stages.append(Stage("write_drivers", ticks, layer=k))
+                stages.append(self._write_stage(k, ticks))
         return Entry.of(by_layer), stages
+
+    def _write_stage(self, layer: int, ticks: int) -> Stage:
+        """Return the stage of programming a layer; the last one if it takes as long."""
+        if self._write_stages[layer].ticks != ticks:
+            self._write_stages[layer] = Stage("write_drivers", ticks, layer=layer)
+        return self._write_stages[layer]
 
     def _writing_of(self, tiles: npt.NDArray[np.int64]) -> tuple[int, int]:
         """Return row-wise operations and ticks of writing tiles; remembered for those that cannot change."""

@@ -160,6 +160,8 @@ class Readout:
         # Full scale is what the lines in use can add up to: a layer may be narrower than a tile.
         self.largest_sum = float(min(n_driven, self._tile_lines))
         self._columns = (-(-n_driven // self._tile_lines), n_sensed)
+        #: Tiles and lines that a driven line crosses.
+        self._crossed = arrays.tiles(synapses.shape)[0 if transposed else 1], n_sensed
         self.sums = np.zeros((n_sample, 1, *self._columns), np.float32)
         self._middle, self._slope = _contributions(synapses, transposed)
         self._g_on, self._g_off = read_conductances(synapses.spec.sampler)
@@ -273,8 +275,7 @@ class Readout:
         lines, square = driven_lines(planes)
         if planes.shape[0] == 1:
             lines, square = lines * self._n_sample, square * self._n_sample
-        tiles, shape = self._arrays.tiles(self._synapses.shape), self._synapses.shape
-        crossed, width = (tiles[0], shape[0]) if self._transposed else (tiles[1], shape[1])
+        crossed, width = self._crossed
         if self._circuit is not None:
             return lines * crossed, float(self._delivered.sum())
         xnor = self._arrays.columns == "xnor"

@@ -278,10 +278,8 @@ class RunRecorder:
             What it has taken since `query`.
         """
         row = number // self.queries_per_row
-        late = self._late[row]
-        late["label_tick"] = label_tick
-        late["updated"] += updated
-        late["pulses"] += pulses
+        _, before, sent = self._late[row].item()
+        self._late[row] = label_tick, before + updated, sent + pulses
         self._counts[row] += spent.counts
         self._array_joules[row] += spent.array_joules
 
