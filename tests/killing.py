@@ -1,9 +1,10 @@
 """Run a scenario in processes that are killed, again and again, until it is done; a program of its own.
 
-    python killing.py OUT SEED N_RANDOM [OVERRIDE ...]
+    python killing.py OUT SEED N_RANDOM POINTS [OVERRIDE ...]
 
-``OUT/whole`` is the run that nobody disturbed, ``OUT/killed`` the other one. It dies at each of `ON_THE_WAY`, then
-``N_RANDOM`` times at random moments, then at each of `AT_THE_END`. Prints, as JSON, how each process ended.
+``OUT/whole`` is the run that nobody disturbed, ``OUT/killed`` the other one. If POINTS is ``every``, it dies at each of
+`ON_THE_WAY`, then ``N_RANDOM`` times at random moments, then at each of `AT_THE_END`; if it is ``random``, at random
+moments alone. Prints, as JSON, how each process ended.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def wait(number):
     return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def main(out, seed, n_random, *overrides):
+def main(out, seed, n_random, points, *overrides):
     rng = np.random.default_rng(int(seed))
     given = [word for override in overrides for word in ("--set", override)]
     assert run_commands(["run", str(SCENARIO), "--out", f"{out}/whole", "--quiet", *given]) == 0
@@ -108,13 +109,15 @@ def main(out, seed, n_random, *overrides):
             number = child(resume if started else begin, point)
             ends.append([name, wait(number), os.path.exists(f"{out}/killed/run.nc")])
 
-    die_at(ON_THE_WAY)
+    if points == "every":
+        die_at(ON_THE_WAY)
     for _ in range(int(n_random)):
-        number = child(resume)
+        number = child(resume if os.path.exists(f"{out}/killed/.run/given.json") else begin)
         time.sleep(float(rng.uniform(0.0, 0.5 * usual / int(n_random))))
         os.kill(number, signal.SIGKILL)
         ends.append(["at random", wait(number), bool(os.path.exists(f"{out}/killed/run.nc"))])
-    die_at(AT_THE_END)
+    if points == "every":
+        die_at(AT_THE_END)
     ends.append(["nobody kills it", wait(child(resume)), os.path.exists(f"{out}/killed/run.nc")])
     print(json.dumps({"usual": usual, "ends": ends}))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def format_cells(results: Sequence[CellResult]) -> str:
     """Return the comparison as text: one column per cell."""
-    from bimu_hw.studies.cells import spread
+    from bimu_hw.studies.measure import spread
 
     rows: list[tuple[str, list[str]]] = []
 

@@ -1,4 +1,4 @@
-"""The table and the figure of accuracy against energy per query, by label policy, budget and price of a label."""
+"""The table and the figure of what asking for labels brings and costs, by policy, budget and price of a label."""
 
 from __future__ import annotations
 
@@ -10,52 +10,91 @@ from bimu_hw.report.style import COLOURS, new_figure, paper_style, save_figure, 
 from bimu_hw.units import format_quantity
 
 if TYPE_CHECKING:
-    from bimu_hw.studies.labels import LabelPoint
+    from matplotlib.axes import Axes
 
-_MARKERS = ("o", "s", "^")
+    from bimu_hw.studies.labels import LabelPoint, LabelStudy
+
+_MARKERS = ("o", "s", "^", "v", "D", "P", "X")
 
 
-def format_labels(points: Sequence[LabelPoint], costs: Sequence[float]) -> str:
+def format_labels(study: LabelStudy, costs: Sequence[float]) -> str:
     """Return a table with a line per policy and budget; `costs` are prices of a label in joules."""
-    header = ["policy", "budget", "asked", "accuracy", *(f"label {format_quantity(c, 'J')}" for c in costs)]
+    header = ["policy", "budget", "asked", "right on the stream", "test, newest task"]
+    header += [f"label {format_quantity(c, 'J')}" for c in costs]
     rows = [header]
-    for point in points:
-        accuracy, deviation = point.accuracy()
+    for point in study.points:
         rows.append([
-            point.policy, f"{point.budget:.0%}", f"{100 * point.asked()[0]:.1f} %",
-            f"{100 * accuracy:.1f} \u00b1 {100 * deviation:.1f} %",
+            point.name, f"{point.budget:.0%}", f"{100 * point.mean('labels_requested_fraction')[0]:.1f} %",
+            _percent(point.mean("accuracy_online")), _percent(point.mean("accuracy_newest_task")),
             *(format_quantity(point.energy(c)[0], "J") for c in costs),
         ])  # fmt: skip
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    seeds = len(points[0].runs) if points else 0
-    lines += ["", f"{seeds} seeds; \u00b1 is the standard deviation over them. Energy: inference, label, update."]
+    seeds = len(study.points[0].runs)
+    lines += ["", f"{seeds} seeds; ± is the standard deviation over them. Energy per query: inference, label, update."]
+    if study.training:
+        lines.append(
+            f"Before, and in none of these numbers: training with {study.training:,} labels, to "
+            f"{_percent(study.trained)} on the test set of the first task, for "
+            f"{format_quantity(study.training_joules, 'J')}."
+        )
     return "\n".join(lines)
 
 
-def draw_labels(points: Sequence[LabelPoint], costs: Sequence[float], path: Path) -> Path:
-    """Draw accuracy against energy per query, one panel per price of a label."""
+def draw_labels(study: LabelStudy, costs: Sequence[float], path: Path) -> Path:
+    """Draw the share of right answers on the stream against labels, and against energy per query for each price."""
+    with paper_style():
+        n = 1 + len(costs)
+        rows = -(-n // 2)
+        figure = new_figure("double", 2.5 * rows)
+        panels = figure.subplots(rows, 2, sharey=True, squeeze=False).ravel()
+        for axes in panels[n:]:
+            axes.set_visible(False)
+        _panel(panels[0], study, [point.mean("labels_requested_fraction") for point in study.points])
+        panels[0].set(xlabel="share of labels asked for", title="(a)")
+        for axes, letter, cost in zip(panels[1:n], "bcdefgh", costs, strict=False):
+            _panel(axes, study, [point.energy(cost) for point in study.points])
+            si_axis(axes.xaxis, "J")
+            axes.set(xlabel="energy per query", title=f"({letter}) a label costs {format_quantity(cost, 'J')}")
+        for axes in panels[:n:2]:
+            axes.set(ylabel="right on the stream")
+        for axes in panels[:n]:
+            axes.set_title(axes.get_title(), loc="left")
+            axes.set_title("")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7)
+        return save_figure(figure, path)
+
+
+def _panel(axes: Axes, study: LabelStudy, x: Sequence[tuple[float, float]]) -> None:
+    """Draw one line per policy, from its smallest budget to every label."""
     from matplotlib.ticker import NullFormatter
 
-    with paper_style():
-        figure = new_figure("double", 2.6)
-        panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
-        for axes, cost in zip(panels, costs, strict=True):
-            for n, policy in enumerate(dict.fromkeys(point.policy for point in points)):
-                line = [point for point in points if point.policy == policy]
-                energy = [point.energy(cost) for point in line]
-                accuracy = [point.accuracy() for point in line]
-                axes.errorbar(
-                    [e for e, _ in energy], [a for a, _ in accuracy], xerr=[d for _, d in energy],
-                    yerr=[d for _, d in accuracy], fmt=f"{_MARKERS[n]}-", ms=4, lw=1, elinewidth=0.7,
-                    color=COLOURS[n], label=policy,
-                )  # fmt: skip
-            axes.set_xscale("log")
-            si_axis(axes.xaxis, "J")
-            axes.xaxis.set_minor_formatter(NullFormatter())
-            axes.tick_params(axis="x", which="both", labelsize=6)
-            axes.set(xlabel="energy per query", title=f"a label costs {format_quantity(cost, 'J')}")
-        panels[0].set(ylabel="test accuracy", ylim=(0, 1))
-        panels[-1].legend(fontsize=7, loc="lower right")
-        return save_figure(figure, path)
+    placed = list(zip(study.points, x, strict=True))
+    every = [entry for entry in placed if entry[0].budget == 1.0]
+    names = dict.fromkeys(point.name for point in study.points if 0.0 < point.budget < 1.0)
+    for n, name in enumerate(names):
+        line = [*every, *(entry for entry in placed if entry[0].name == name)]
+        _errorbars(axes, line, f"{_MARKERS[n]}-", COLOURS[n], name)
+    _errorbars(axes, every, "*", "black", "every label", ms=8)
+    none = [entry for entry in placed if entry[0].budget == 0.0]
+    accuracy = none[0][0].mean("accuracy_online")[0]
+    axes.axhline(accuracy, color="0.5", lw=0.8, ls=":", label="no label", zorder=1)
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _errorbars(
+    axes: Axes, line: Sequence[tuple[LabelPoint, tuple[float, float]]], style: str, colour: str, label: str,
+    ms: float = 4.0,
+) -> None:  # fmt: skip
+    accuracy = [point.mean("accuracy_online") for point, _ in line]
+    axes.errorbar(
+        [x for _, (x, _) in line], [a for a, _ in accuracy], xerr=[d for _, (_, d) in line],
+        yerr=[d for _, d in accuracy], fmt=style, ms=ms, lw=1, elinewidth=0.7, color=colour, label=label,
+    )  # fmt: skip
+
+
+def _percent(value: tuple[float, float]) -> str:
+    return f"{100 * value[0]:.1f} ± {100 * value[1]:.1f} %"

@@ -18,7 +18,7 @@ from bimu_hw.presets import RULE_PARAMETERS
 from bimu_hw.random import Purpose, host_generator
 from bimu_hw.scenario import Scenario, load_scenario
 from bimu_hw.scenario.cells import CELLS
-from bimu_hw.studies.measure import Measured, Say, measure
+from bimu_hw.studies.measure import Measured, Say, measure, measure_seeds, spread
 
 #: Seed of the search's runs: out of the way of the seeds 1, 2, ... that are reported.
 _SEARCH_SEED = 1001
@@ -56,12 +56,6 @@ class CellResult:
                 value = value[key]
             values.append(value)
         return spread(values)
-
-
-def spread(values: Sequence[float | None]) -> tuple[float, float]:
-    """Return mean and standard deviation (of a sample) of numbers, NaN where one is missing."""
-    numbers = np.array([np.nan if v is None else v for v in values], np.float64)
-    return float(numbers.mean()), float(numbers.std(ddof=1)) if len(numbers) > 1 else 0.0
 
 
 def candidates(scenario: Scenario, n: int) -> list[tuple[str, ...]]:
@@ -128,12 +122,8 @@ def compare_cells(
             )  # fmt: skip
             tried.append((measure(one, out / "search").summary["accuracy_online"], setting))
         online, best = max(tried, key=lambda entry: entry[0])
-        runs = []
-        for seed in range(1, seeds + 1):
-            say(f"{cell}: seed {seed} of {seeds}")
-            chosen = () if settings == 1 else best
-            runs.append(
-                measure(load_scenario(path, [*overrides, f"device.cell={cell}", *chosen], seed=seed), out / "runs")
-            )
+        chosen = () if settings == 1 else best
+        given = dict.fromkeys(range(1, seeds + 1), (*overrides, f"device.cell={cell}", *chosen))
+        runs = measure_seeds(path, given, out / "runs", cell, say)
         results.append(CellResult(cell, best, online, runs))
     return results

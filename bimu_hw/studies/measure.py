@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from bimu_hw.ledger import price
 from bimu_hw.operations import ENERGY_PER_QUERY, PHASES, UPDATE_PHASES, operation_index
 from bimu_hw.report.summary import summarise
 from bimu_hw.run import Run
-from bimu_hw.scenario import Scenario
+from bimu_hw.scenario import Scenario, load_scenario
 
 Say = Callable[[str], None]
 
@@ -72,6 +72,35 @@ class Measured:
     def per_update(self) -> npt.NDArray[np.float64]:
         """Return the energy per update in joules, float64[component]; zero without updates."""
         return self.energy(UPDATE_PHASES) / max(1, self.summary["updates"])
+
+
+def spread(values: Sequence[float | None]) -> tuple[float, float]:
+    """Return mean and standard deviation (of a sample) of numbers, NaN where one is missing; 0 for a single one."""
+    numbers = np.array([np.nan if v is None else v for v in values], np.float64)
+    return float(numbers.mean()), float(numbers.std(ddof=1)) if len(numbers) > 1 else 0.0
+
+
+def measure_seeds(
+    path: Path, overrides: Mapping[int, Sequence[str]], folder: Path, what: str, say: Say
+) -> list[Measured]:  # fmt: skip
+    """Run a scenario with several seeds, or take what an earlier call left.
+
+    Parameters
+    ----------
+    path : Path
+    overrides : mapping of int to sequence of str
+        For each seed, as after ``--set``.
+    folder : Path
+        As in `measure`.
+    what : str
+        What `say` is told of, with the seed.
+    say : callable
+    """
+    runs = []
+    for seed, given in overrides.items():
+        say(f"{what}: seed {seed} of {len(overrides)}")
+        runs.append(measure(load_scenario(path, given, seed=seed), folder))
+    return runs
 
 
 def measure(scenario: Scenario, folder: Path, say: Say = lambda sentence: None) -> Measured:
