@@ -36,7 +36,7 @@ def format_case(case: Case, rows: Sequence[PublishedOutcome], *, provenance: boo
     cells = [
         (
             _mark(row), row.point, row.metric, row.expected, f"{row.simulated:.4g}",
-            f"{row.error:+.1%}" if row.allowed or row.error else "inside", f"{row.allowed:.0%}" if row.allowed else "",
+            _signed(row.error) if row.allowed or row.error else "inside", f"{row.allowed:.0%}" if row.allowed else "",
             row.tests, row.role, row.where,
         )
         for row in rows
@@ -55,8 +55,9 @@ def format_totals(rows: Sequence[PublishedOutcome]) -> str:
         for role in ("fed in", "fitted", "predicted"):
             errors = [abs(row.error) for row in rows if (row.tests, row.role) == (tests, role)]
             if errors:
+                rows_are = "row, " if len(errors) == 1 else "rows,"
                 lines.append(
-                    f"{tests:<9} {role:<10} {len(errors):>3} rows, |error| median {median(errors):.1%}, largest "
+                    f"{tests:<9} {role:<10} {len(errors):>3} {rows_are} |error| median {median(errors):.1%}, largest "
                     f"{max(errors):.1%}"
                 )
     off = sum(not row.met for row in rows)
@@ -76,3 +77,9 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in (_HEADER, *rows)) for i in range(len(_HEADER))]
     lines = [_HEADER, ["-" * width for width in widths], *rows]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def _signed(error: float) -> str:
+    """Return an error in per cent; none of either sign if it rounds to none."""
+    text = f"{error:+.1%}"
+    return "0.0%" if text[1:] == "0.0%" else text
