@@ -23,7 +23,8 @@ import numpy as np
 from bimu_hw.devices import ParamSpec, SamplerModel, StateVar
 from bimu_hw.kernels import inline, jit
 from bimu_hw.kernels.bits import fold
-from device_models.ideal_sampler import bernoulli_threshold, draw_look
+from bimu_hw.kernels.draw import draw_looks
+from device_models.ideal_sampler import bernoulli_threshold
 
 _I = np.int32
 _I64 = np.int64
@@ -134,8 +135,7 @@ def sample(state, params, site, key, first, interval, now, out):
     threshold, register = state.threshold, state.register
     length = _I(params.lfsr_length)
     if length == 0:
-        for n in range(out.shape[0]):
-            draw_look(threshold, fold(key, _U64(first + n)), out[n])
+        draw_looks(threshold, key, first, out)
         return
     cells, n_bitlines = _I64(threshold.size), _I64(site.n_bitlines)
     stride, bank = _I64(params.stride), min(_I64(params.n_generators), n_bitlines, cells)
@@ -178,8 +178,12 @@ MODEL = SamplerModel(
         ParamSpec("n_bits", "1", "bits of the comparison; 0 for 23", 0.0, 23.0, 0.0, integer=True),
         ParamSpec("lfsr_length", "1", "bits of a register; 0 for ideal bits", 0.0, 32.0, 0.0, integer=True),
         ParamSpec(
-            "n_generators", "1", "registers of a tile row; bit line b listens to register b modulo their number",
-            1.0, 2.0**20, integer=True,
+            "n_generators",
+            "1",
+            "registers of a tile row; bit line b listens to register b modulo their number",
+            1.0,
+            2.0**20,
+            integer=True,
         ),
         ParamSpec("stride", "1", "steps of a register's sequence from one draw to the next", 1.0, 64.0, integer=True),
     ),

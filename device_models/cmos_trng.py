@@ -13,13 +13,12 @@ import numpy as np
 
 from bimu_hw.devices import ParamSpec, SamplerModel, StateVar
 from bimu_hw.kernels import inline, jit
-from bimu_hw.kernels.bits import fold
-from device_models.ideal_sampler import bernoulli_threshold, draw_look
+from bimu_hw.kernels.draw import draw_looks
+from device_models.ideal_sampler import bernoulli_threshold
 from device_models.nonidealities import device_words, two_normals
 
 _F = np.float32
 _I = np.int32
-_U64 = np.uint64
 
 
 class Params(NamedTuple):
@@ -82,8 +81,7 @@ def bias(state, lam, cells, params, site, now):
 @jit
 def sample(state, params, site, key, first, interval, now, out):
     """Draw independent weights, int8[look, cell]."""
-    for n in range(out.shape[0]):
-        draw_look(state.threshold, fold(key, _U64(first + n)), out[n])
+    draw_looks(state.threshold, key, first, out)
 
 
 def drive(params, lam):
@@ -101,9 +99,7 @@ MODEL = SamplerModel(
     specs=(
         ParamSpec("n_bits", "1", "bits of the comparison; 0 for 23", 0.0, 23.0, 0.0, integer=True),
         ParamSpec("bit_bias", "1", "excess of the probability that a raw bit is 1 over 1/2", -0.5, 0.5, 0.0),
-        ParamSpec(
-            "sigma_bit_bias", "1", "standard deviation of that excess between generators", 0.0, 0.5, 0.0
-        ),
+        ParamSpec("sigma_bit_bias", "1", "standard deviation of that excess between generators", 0.0, 0.5, 0.0),
     ),
     variables=(
         StateVar("bit_bias", "float32", "1", "excess of the probability of a 1"),

@@ -12,13 +12,11 @@ import numpy as np
 
 from bimu_hw.devices import SamplerModel, StateVar
 from bimu_hw.kernels import inline, jit
-from bimu_hw.kernels.bits import WEYL, cell_bits, fold, half_turn, key_halves, scramble
+from bimu_hw.kernels.draw import draw_looks
 from bimu_hw.kernels.elementary import exp32
 
 _F = np.float32
 _I = np.int32
-_U32 = np.uint32
-_U64 = np.uint64
 
 
 class Params(NamedTuple):
@@ -45,28 +43,6 @@ def bernoulli_threshold(lam, n_bits):
     return t if lam >= _F(0.0) else _I(_I(_I(1) << _I(n_bits)) - t)
 
 
-@inline
-def draw_look(threshold, key, out):
-    """Write one weight per cell (int8, +1 or -1) from the bits of this look (`bimu_hw.kernels.bits.look_bits`)."""
-    low, high = key_halves(key)
-    half = (threshold.size + 1) // 2
-    pairs = threshold.size - half
-    _draw_pairs(_U32(low * WEYL), high, threshold[:pairs], threshold[half:], out[:pairs], out[half:])
-    if pairs < half:
-        k = _I(cell_bits(low, high, _U32(pairs)) >> _U32(9))
-        out[pairs] = np.int8(1) if k >= threshold[pairs] else np.int8(-1)
-
-
-@inline
-def _draw_pairs(weyl, key_high, threshold, threshold_upper, out, out_upper):
-    for c in range(out.size):
-        word = scramble(weyl, key_high)
-        weyl = _U32(weyl + WEYL)
-        k, k_upper = _I(word >> _U32(9)), _I(half_turn(word) >> _U32(9))
-        out[c] = np.int8(1) if k >= threshold[c] else np.int8(-1)
-        out_upper[c] = np.int8(1) if k_upper >= threshold_upper[c] else np.int8(-1)
-
-
 @jit
 def fabricate(state, params, site, key):
     """Bias every cell at lam = 0. *Mutates* `state.threshold`."""
@@ -89,8 +65,7 @@ def bias(state, lam, cells, params, site, now):
 @jit
 def sample(state, params, site, key, first, interval, now, out):
     """Draw independent weights, int8[look, cell]; the interval between looks does not matter."""
-    for n in range(out.shape[0]):
-        draw_look(state.threshold, fold(key, _U64(first + n)), out[n])
+    draw_looks(state.threshold, key, first, out)
 
 
 MODEL = SamplerModel(

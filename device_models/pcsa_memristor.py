@@ -23,13 +23,12 @@ import numpy as np
 
 from bimu_hw.devices import ParamSpec, SamplerModel, StateVar
 from bimu_hw.kernels import inline, jit
-from bimu_hw.kernels.bits import fold
-from device_models.ideal_sampler import bernoulli_threshold, draw_look
+from bimu_hw.kernels.draw import draw_looks
+from device_models.ideal_sampler import bernoulli_threshold
 from device_models.nonidealities import device_words, relative_spread, two_normals
 
 _F = np.float32
 _I = np.int32
-_U64 = np.uint64
 
 #: sigma(x) lies within 0.0095 of Phi(x / PROBIT_SCALE).
 PROBIT_SCALE = 1.702
@@ -102,8 +101,7 @@ def bias(state, lam, cells, params, site, now):
 @jit
 def sample(state, params, site, key, first, interval, now, out):
     """Compare every pair, int8[look, cell]; white noise: the interval between looks does not matter."""
-    for n in range(out.shape[0]):
-        draw_look(state.threshold, fold(key, _U64(first + n)), out[n])
+    draw_looks(state.threshold, key, first, out)
 
 
 def drive(params, lam):

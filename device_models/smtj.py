@@ -32,8 +32,9 @@ import numpy as np
 from bimu_hw.devices import TMR_HALF_VOLTAGE, ParamSpec, SamplerModel, StateVar
 from bimu_hw.kernels import inline, jit
 from bimu_hw.kernels.bits import cell_bits, fold, key_halves, look_bits
+from bimu_hw.kernels.draw import draw_look
 from bimu_hw.kernels.elementary import exp32
-from device_models.ideal_sampler import bernoulli_threshold, draw_look
+from device_models.ideal_sampler import bernoulli_threshold
 from device_models.nonidealities import device_words, relative_spread, two_normals
 
 _F = np.float32

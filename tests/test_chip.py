@@ -8,6 +8,7 @@ from building import analog, ideal_arrays, make_card, make_chip, synapse_spec
 
 from bimu_hw.crossbar.synapses import event_key
 from bimu_hw.kernels.bits import fill_look
+from bimu_hw.kernels.draw import fill_draw
 from bimu_hw.kernels.relaxed import fill_v
 from bimu_hw.learning.reference import bayesbinn_delta, bimu_delta, loss_and_grad
 from bimu_hw.learning.rules import BayesBinn, Bimu
@@ -23,17 +24,17 @@ def uniforms_of(chip, event, seed, purpose):
         key = event_key(stream_key(seed, purpose, k), event)
         n_in, n_out = synapses.shape
         relaxed = purpose == Purpose.RELAXED_SAMPLE
-        # Cells of the second half share the words of the first; relaxed weights are halved by whole word lines.
-        half = (n_in + 1) // 2 * n_out if relaxed else (n_in * n_out + 1) // 2
         layer = np.empty((chip.n_sample, n_in * n_out))
         for s in range(chip.n_sample):
             words = np.empty(n_in * n_out, np.uint32)
-            fill_look(_fold(key, s), half, words)
             if relaxed:
+                # Cells of the second half of the word lines share the words of the first.
+                fill_look(_fold(key, s), (n_in + 1) // 2 * n_out, words)
                 v = np.empty(words.size, np.float32)
                 fill_v(words, v)
                 layer[s] = 0.5 + 0.5 * v.astype(np.float64)
             else:
+                fill_draw(_fold(key, s), words)
                 layer[s] = ((words >> 9) + 0.5) * 2.0**-23
         out.append(layer.reshape(chip.n_sample, n_in, n_out))
     return out

@@ -109,7 +109,9 @@ def test_blocks_cover_every_word_line_once_in_order(n_in, n_out):
 
 
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize(("n_in", "n_out", "tile_rows"), [(784, 100, 128), (13, 3, 5), (8, 1, 8), (3, 7, 128)])
+@pytest.mark.parametrize(
+    ("n_in", "n_out", "tile_rows"), [(784, 100, 128), (13, 3, 5), (8, 1, 8), (3, 7, 128), (50, 56, 7), (9, 113, 4)]
+)
 def test_the_plain_product_has_the_bits_of_the_general_one(shared, n_in, n_out, tile_rows):
     rng = np.random.default_rng(1)
     n_sample = 3

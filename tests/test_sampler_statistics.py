@@ -12,7 +12,8 @@ from scipy import stats
 
 from bimu_hw.devices import Site, new_state
 from bimu_hw.kernels import jit
-from bimu_hw.kernels.bits import centred_uniform, fold, key_halves, look_bits
+from bimu_hw.kernels.bits import centred_uniform, fold
+from bimu_hw.kernels.draw import fill_draw
 from bimu_hw.random import fold as host_fold
 from device_models import cmos_lfsr, ideal_sampler, smtj
 
@@ -48,9 +49,10 @@ def assert_uncorrelated(a, b):
 
 @jit
 def _uniforms(key, look, out):
-    low, high = key_halves(fold(key, np.uint64(look)))
+    words = np.empty(out.size, np.uint32)
+    fill_draw(fold(key, np.uint64(look)), words)
     for c in range(out.size):
-        out[c] = centred_uniform(look_bits(low, high, np.uint32(c), np.uint32((out.size + 1) // 2)))
+        out[c] = centred_uniform(words[c])
 
 
 # Ideal

@@ -11,11 +11,12 @@ from __future__ import annotations
 import numpy as np
 
 from bimu_hw.kernels import inline
+from bimu_hw.kernels.lanes import LANES, spread, store
 
 _F = np.float32
 
 #: Pairs of blocks per chunk.
-CHUNK = 4
+CHUNK = 8
 
 #: Cells a block has at least, if the layer has as many.
 BLOCK_CELLS = 384
@@ -50,6 +51,14 @@ def block_range(block, rows, n_in):
 @inline(borrowed=True)
 def spread_rows(values, n_out, out):
     """Write each word line's value to all of its cells (float32, flat)."""
+    if n_out >= LANES:
+        for r in range(values.size):
+            v, first, last = spread(values, r), r * n_out, (r + 1) * n_out - LANES
+            # The last vector of a line may overlap the one before: the same value, written twice.
+            for c in range(first, last, LANES):
+                store(out, c, v)
+            store(out, last, v)
+        return
     for r in range(values.size):
         v = values[r]
         row = out[r * n_out : (r + 1) * n_out]

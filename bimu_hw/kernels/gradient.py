@@ -61,21 +61,15 @@ def _multiply(x, d, out):
 
 
 @inline(borrowed=True)
-def _scale_rows(x, n_out, out):
-    for r in range(x.size):
-        v = x[r]
-        row = out[r * n_out : (r + 1) * n_out]
-        for j in range(n_out):
-            row[j] *= v
+def _scale(x, out):
+    for c in range(out.size):
+        out[c] *= x[c]
 
 
 @inline(borrowed=True)
-def _spread_product(x, d, n_out, out):
-    for r in range(x.size):
-        v = x[r]
-        row, d_row = out[r * n_out : (r + 1) * n_out], d[r * n_out : (r + 1) * n_out]
-        for j in range(n_out):
-            row[j] = v * d_row[j]
+def _add_one_and_scale(x, d, w, base, out):
+    for c in range(out.size):
+        out[c] = x[c] * (out[c] + d[c] * (base - w[c] * w[c]))
 
 
 @inline(borrowed=True)
@@ -107,18 +101,23 @@ def gradient_block(x, n_out, spread, weights, block, relaxed, epsilon, work, out
     base = _F(1.0) + epsilon
     if x.shape[0] == 1:
         # The input is the same for all samples: it goes in at the end.
-        if relaxed:
-            w = weights[block]
-            # Four samples in the first pass: each pass loads and stores the sum.
-            if n_sample >= 4:
-                _set_four(spread[0], spread[1], spread[2], spread[3], w[0], w[1], w[2], w[3], base, out)
-            else:
-                _set_one(spread[0], w[0], base, out)
-            for s in range(4 if n_sample >= 4 else 1, n_sample):
-                _add_one(spread[s], w[s], base, out)
-            _scale_rows(x[0], n_out, out)
+        spread_rows(x[0], n_out, work[0])
+        if not relaxed:
+            _multiply(work[0], spread[n_sample], out)
+            return
+        w = weights[block]
+        # Four samples in the first pass: each pass loads and stores the sum.
+        first = 4 if n_sample >= 4 else 1
+        if n_sample >= 4:
+            _set_four(spread[0], spread[1], spread[2], spread[3], w[0], w[1], w[2], w[3], base, out)
         else:
-            _spread_product(x[0], spread[n_sample], n_out, out)
+            _set_one(spread[0], w[0], base, out)
+        for s in range(first, n_sample - 1):
+            _add_one(spread[s], w[s], base, out)
+        if n_sample > first:
+            _add_one_and_scale(work[0], spread[n_sample - 1], w[n_sample - 1], base, out)
+        else:
+            _scale(work[0], out)
         return
     out[:] = _F(0.0)
     for s in range(n_sample):

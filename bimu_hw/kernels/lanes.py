@@ -16,6 +16,7 @@ from numba.core.datamodel import models
 LANES = 8
 intrinsic: Any = extending.intrinsic
 _VECTORS = {types.float64: ir.VectorType(ir.DoubleType(), LANES), types.float32: ir.VectorType(ir.FloatType(), LANES)}
+_INTEGERS = ir.VectorType(ir.IntType(8), LANES)
 _FLAGS = ("contract", "nsz", "arcp")
 
 
@@ -70,6 +71,19 @@ def load_like(typing_context, like, array, index):
         value = _load(context, builder, signature.args[1], args[1], args[2])
         return _convert(builder, value, array.dtype, like.dtype)
 
+    return _TYPES[like.dtype](like, array, types.intp), generate
+
+
+@intrinsic
+def load_bytes(typing_context, like, array, index):
+    """Return elements index .. index + 7 of an int8 array as numbers in the precision of `like`."""
+
+    def generate(context, builder, signature, args):
+        pointer = _address(context, builder, signature.args[1], args[1], args[2], _INTEGERS)
+        return builder.sitofp(builder.load(pointer, align=1), _VECTORS[like.dtype])
+
+    if array.dtype != types.int8:
+        return None
     return _TYPES[like.dtype](like, array, types.intp), generate
 
 

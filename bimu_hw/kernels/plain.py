@@ -2,7 +2,7 @@
 
 Cells without spread, one look of one plane, exact converters: then `bimu_hw.kernels.mvm.tile_sums` comes down to
 sums of +-x, and these are its bits, four word lines at a time: for one input, or for many inputs of held weights, which
-stay in registers for two inputs at once.
+stay in registers for two inputs at once. Of wide arrays the sums of 56 bit lines stay in registers all along a tile.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from bimu_hw.kernels import inline, jit
+from bimu_hw.kernels.lanes import LANES, add, load_bytes, multiply, splat, spread, store
 
 _F = np.float32
 
@@ -35,6 +36,52 @@ def _clear(total):
         total[j] = _F(0.0)
 
 
+#: Bit lines whose sums are kept in registers: seven vectors leave room for the input and the weights.
+_WIDE = 7 * LANES
+
+
+@inline(borrowed=True)
+def _add_lines_wide(x, w, n_out, start, stop, j, total):
+    """Write the sums of bit lines j .. j + 55 over the word lines `start` to `stop` - 1; `w` is int8[cell]."""
+    t0 = t1 = t2 = t3 = t4 = t5 = t6 = splat(x, 0.0)
+    c = start * n_out + j
+    for i in range(start, stop):
+        v = spread(x, i)
+        t0 = add(t0, multiply(v, load_bytes(x, w, c)))
+        t1 = add(t1, multiply(v, load_bytes(x, w, c + LANES)))
+        t2 = add(t2, multiply(v, load_bytes(x, w, c + 2 * LANES)))
+        t3 = add(t3, multiply(v, load_bytes(x, w, c + 3 * LANES)))
+        t4 = add(t4, multiply(v, load_bytes(x, w, c + 4 * LANES)))
+        t5 = add(t5, multiply(v, load_bytes(x, w, c + 5 * LANES)))
+        t6 = add(t6, multiply(v, load_bytes(x, w, c + 6 * LANES)))
+        c += n_out
+    store(total, j, t0)
+    store(total, j + LANES, t1)
+    store(total, j + 2 * LANES, t2)
+    store(total, j + 3 * LANES, t3)
+    store(total, j + 4 * LANES, t4)
+    store(total, j + 5 * LANES, t5)
+    store(total, j + 6 * LANES, t6)
+
+
+@inline(borrowed=True)
+def _add_tile(x, w, start, stop, total):
+    """Write the sums of +-x over the word lines `start` to `stop` - 1; `w` is int8[wordline, bitline]."""
+    n_out = total.size
+    if n_out >= _WIDE:
+        flat = w.reshape(w.size)
+        for j in range(0, n_out, _WIDE):
+            # The last bit lines once more where they are not a multiple: the same sums, written twice.
+            _add_lines_wide(x, flat, n_out, start, stop, min(j, n_out - _WIDE), total)
+        return
+    fours = start + (stop - start) // 4 * 4
+    _clear(total)
+    for i in range(start, fours, 4):
+        _add_four_lines(x[i], x[i + 1], x[i + 2], x[i + 3], w[i], w[i + 1], w[i + 2], w[i + 3], total)
+    for i in range(fours, stop):
+        _add_line(x[i], w[i], total)
+
+
 @jit(borrowed=True)
 def plain_product(x, weights, tile_rows, first, last, partial, out):
     """Multiply inputs by sampled binary weights, for samples `first` to `last` - 1.
@@ -58,13 +105,7 @@ def plain_product(x, weights, tile_rows, first, last, partial, out):
         v, w, total, y = x[s * own], weights[s], partial[s], out[s]
         _clear(y)
         for start in range(0, n_in, tile_rows):
-            stop = min(start + tile_rows, n_in)
-            fours = start + (stop - start) // 4 * 4
-            _clear(total)
-            for i in range(start, fours, 4):
-                _add_four_lines(v[i], v[i + 1], v[i + 2], v[i + 3], w[i], w[i + 1], w[i + 2], w[i + 3], total)
-            for i in range(fours, stop):
-                _add_line(v[i], w[i], total)
+            _add_tile(v, w, start, min(start + tile_rows, n_in), total)
             for j in range(y.size):
                 y[j] += total[j]
 
