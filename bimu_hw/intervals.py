@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bimu_hw.ledger import READ_KEYS, CostTable, ReadPrice
-from bimu_hw.operations import OPERATIONS
+from bimu_hw.operations import OPERATIONS, Operation
 from bimu_hw.random import Purpose, host_generator
 
 #: Draws of an interval: its ends move by less than a hundredth of it from one order of slices to another.
@@ -64,15 +64,15 @@ class Draws:
     ----------
     table : CostTable
     reads : ReadPrice
+    operations : sequence of Operation
+        The rows of the table; an older record counts fewer than there are today.
     """
 
-    def __init__(self, table: CostTable, reads: ReadPrice) -> None:
-        self._table, self._reads = table, reads
-        order = {key: _order(key) for key in dict.fromkeys(op.key for op in OPERATIONS)}
+    def __init__(self, table: CostTable, reads: ReadPrice, operations: Sequence[Operation] = OPERATIONS) -> None:
+        self._table, self._reads, self._operations = table, reads, operations
+        order = {key: _order(key) for key in dict.fromkeys(op.key for op in operations)}
         ends = zip(table.low, table.joules, table.high, strict=True)
-        self._prices = np.stack(
-            [_within(*end, order[op.key]) for end, op in zip(ends, OPERATIONS, strict=True)]
-        )
+        self._prices = np.stack([_within(*end, order[op.key]) for end, op in zip(ends, operations, strict=True)])
         self._values = np.stack(
             [
                 _within(reads.low[i], reads.value[i], reads.high[i], _order(f"sampler.{key}"))
@@ -93,12 +93,12 @@ class Draws:
         """Return what each value adds to the variance of an energy, the largest first; none if nothing has a range."""
         table, reads = self._table, self._reads
         found: dict[tuple[str, str], tuple[float, float, float, float]] = {}
-        for key in dict.fromkeys(op.key for op in OPERATIONS):
-            rows = [i for i, op in enumerate(OPERATIONS) if op.key == key]
+        for key in dict.fromkeys(op.key for op in self._operations):
+            rows = [i for i, op in enumerate(self._operations) if op.key == key]
             variance = float(np.var(counts[rows].astype(np.float64) @ self._prices[rows]))
             i = rows[0]
             ends = (float(table.low[i]), float(table.joules[i]), float(table.high[i]))
-            found[table.cards[i], OPERATIONS[i].cost] = (variance, *ends)
+            found[table.cards[i], self._operations[i].cost] = (variance, *ends)
         for i, key in enumerate(READ_KEYS):
             ends = (float(reads.low[i]), float(reads.value[i]), float(reads.high[i]))
             found[reads.card, key] = (array_joules**2 * float(np.var(self._read([i]))), *ends)

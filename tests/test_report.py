@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import bimu_hw
 from bimu_hw.cards import shipped_cards
 from bimu_hw.cli import run_commands
 from bimu_hw.report.bibliography import bibliography, references
@@ -235,3 +236,58 @@ def test_sweeps_that_share_nothing_are_set_beside_each_other(tmp_path, monkeypat
     assert "no seed is in both" in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     assert run_commands(["compare", str(a), str(a)]) == 2
     assert "both are this folder" in capsys.readouterr().err
+
+
+# What has been left behind by another version
+
+
+def rewritten(run: Path, out: Path, change) -> Path:
+    """Copy what a report reads of a run, its record as `change` leaves it; return the folder."""
+    out.mkdir()
+    shutil.copy(run / "summary.json", out)
+    with bimu_hw.open_run(run) as tree:
+        changed = tree.load().copy()
+        change(changed)
+        changed.to_netcdf(out / "run.nc", engine="h5netcdf")
+    return out
+
+
+def make_older(tree):
+    """Make it the record of a version that knew one number and one operation fewer, and a model that is gone."""
+    content = json.loads(tree.attrs["resolved_scenario"])
+    del content["cards"]["components"]["costs"]["wake_energy"]
+    content["cards"]["sampler"]["model"] = "not_installed"
+    tree.attrs["resolved_scenario"] = json.dumps(content)
+    for group in ("ledger", "queries"):
+        # No run of the quickstart ever sleeps.
+        tree[group] = tree[group].to_dataset().drop_sel(operation="power.wake")
+
+
+def make_foreign(tree):
+    """Let it count an operation that nobody knows here."""
+    names = [str(name).replace("radio.request", "radio.call") for name in tree["ledger"]["operation"].values]
+    tree["ledger"] = tree["ledger"].to_dataset().assign_coords(operation=names)
+
+
+def test_the_report_of_an_older_run_opens_and_says_which_cards_have_changed(short_run, page, tmp_path):
+    older_run = rewritten(short_run, tmp_path / "older", make_older)
+    assert run_commands(["report", str(older_run), "--out", str(tmp_path / "report")]) == 0
+    text, today = ((folder / "index.html").read_text(encoding="utf-8") for folder in (tmp_path / "report", page.parent))
+    assert "Of smtj_50ns, cmos_28nm only the values that the run recorded are left" in text
+    assert "only the values" not in today
+    # What was counted costs what it did.
+    tables = [re.findall(r"<tr><td>sampler</td>.*?</tr>", one) for one in (text, today)]
+    assert tables[0] == tables[1]
+    assert tables[0]
+    bib = (tmp_path / "report" / "references.bib").read_text(encoding="utf-8")
+    assert any(doi in bib for doi in re.findall(r"10\.\d{4,9}/\w+", str(shipped_cards()["dw_notched"].references)))
+
+
+def test_a_run_that_counts_what_is_not_known_here_is_refused_in_one_sentence(short_run, tmp_path, capsys):
+    foreign = rewritten(short_run, tmp_path / "foreign", make_foreign)
+    assert run_commands(["report", str(foreign), "--out", str(tmp_path / "report")]) == 2
+    said = capsys.readouterr().err
+    assert "'radio.call'" in said
+    assert "open it with the version that wrote it, or run the scenario again." in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "report" / "index.html").exists()

@@ -19,7 +19,7 @@ from bimu_hw.analysis.labels import labelled
 from bimu_hw.errors import ScenarioError, did_you_mean
 from bimu_hw.intervals import Draws
 from bimu_hw.operations import ENERGY_PER_QUERY, PHASES
-from bimu_hw.report.account import prices_of
+from bimu_hw.report.account import prices_of, recorded_operations
 
 #: What energy can be grouped by, and what each means.
 GROUPINGS = {
@@ -69,6 +69,8 @@ def energy_by(
     ------
     ScenarioError
         If a grouping or a phase is not known.
+    SchemaError
+        If the ledger counts operations that this version of the package does not know.
     """
     groups = (by,) if isinstance(by, str) else tuple(by)
     for name in groups:
@@ -76,7 +78,7 @@ def energy_by(
             raise ScenarioError(f"energy, by {name!r}: not known. {did_you_mean(name, GROUPINGS)}")
     chosen = _phases(phases)
     table, reads = prices_of(ledger)
-    draws = Draws(table, reads)
+    draws = Draws(table, reads, recorded_operations(ledger))
     account = _account(ledger, chosen, reads.card, reads.kind)
     names = {name: list(dict.fromkeys(account.labels[name])) for name in groups}
     found = np.zeros((3, *(len(own) for own in names.values())))
@@ -87,9 +89,7 @@ def energy_by(
             place: Any = (slice(None), *index)
             found[place] = (middle, *draws.interval(counts, joules))
     coords = {name: xr.Variable((name,), own, {"long_name": GROUPINGS[name]}) for name, own in names.items()}
-    variables = {
-        name: labelled(groups, found[i], "J", words) for i, (name, words) in enumerate(_WORDS.items())
-    }
+    variables = {name: labelled(groups, found[i], "J", words) for i, (name, words) in enumerate(_WORDS.items())}
     return xr.Dataset(variables, coords, {"phases": ", ".join(chosen)})
 
 

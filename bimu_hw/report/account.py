@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bimu_hw.errors import SchemaError
 from bimu_hw.intervals import Draws, Share
 from bimu_hw.ledger import READ_KEYS, CostTable, Ledger, ReadPrice
-from bimu_hw.operations import COMPONENTS, OPERATIONS, PHASES, operation_names, phase_index
+from bimu_hw.operations import COMPONENTS, OPERATIONS, PHASES, Operation, operation_names, phase_index
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -105,12 +105,32 @@ def prices_of(ledger: xr.Dataset) -> tuple[CostTable, ReadPrice]:
     return table, ReadPrice(bounds[0], bounds[1], bounds[2], kind, card)
 
 
+def recorded_operations(ledger: xr.Dataset) -> tuple[Operation, ...]:
+    """Return the operations that the group ``/ledger`` of a record counts; an older one counts fewer than this version.
+
+    Raises
+    ------
+    SchemaError
+        If it counts one that this version of the package does not know.
+    """
+    known = dict(zip(operation_names(), OPERATIONS, strict=True))
+    names = [str(name) for name in ledger["operation"].values]
+    for name in names:
+        if name not in known:
+            raise SchemaError(_other_operations(name))
+    return tuple(known[name] for name in names)
+
+
 def check_operations(tree: xr.DataTree) -> None:
     """Raise `SchemaError` if a record counts other operations than this version of the package."""
     found = [str(name) for name in tree["ledger"].to_dataset()["operation"].values]
     if found != operation_names():
         other = sorted(set(found) ^ set(operation_names())) or found
-        raise SchemaError(
-            f"group /ledger: counts other operations than this version of bimu-hw ({other[0]!r}): "
-            "open it with the version that wrote it, or run the scenario again."
-        )
+        raise SchemaError(_other_operations(other[0]))
+
+
+def _other_operations(name: str) -> str:
+    return (
+        f"group /ledger: counts other operations than this version of bimu-hw ({name!r}): open it with the version "
+        "that wrote it, or run the scenario again."
+    )

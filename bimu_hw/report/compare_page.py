@@ -19,6 +19,7 @@ from bimu_hw.report.run_page import (
     add_paper_part,
     amount,
     cards_table,
+    changed_cards,
     draw_all,
     latex_rows,
     page_title,
@@ -97,6 +98,8 @@ def compare_runs(a: str | Path, b: str | Path, out: str | Path) -> Path:
         page.figures(draw_all(_drawings(runs), out))
         page.heading("Cards")
         page.tables(cards_table(unique))
+        if changed := changed_cards(unique):
+            page.paragraph(changed, "note")
         text = (
             f"{names[0]}: {methods(scenarios[0], str(first.attrs['bimu_hw_version']))} {names[1]} differs in: "
             + ("; ".join(f"{key} ({x} in place of {y})" for key, y, x in different) or "nothing")

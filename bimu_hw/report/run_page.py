@@ -19,7 +19,7 @@ from bimu_hw.report.methods import methods
 from bimu_hw.report.page import Page, table
 from bimu_hw.report.style import WIDTHS, new_figure, paper_style, save_figure
 from bimu_hw.report.summary import ENERGY_WORDS
-from bimu_hw.scenario.recorded import recorded_cards
+from bimu_hw.scenario.recorded import RecordedCard, recorded_cards
 from bimu_hw.units import format_quantity, format_within
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ def report_run(folder: str | Path, out: str | Path | None = None) -> Path:
         page.heading("What the energy rests on")
         page.paragraph(_assumed_sentence(numbers), "note")
         page.tables(_kinds(run), cards_table(cards))
+        if changed := changed_cards(cards):
+            page.paragraph(changed, "note")
         text = methods(run.scenario, str(tree.attrs["bimu_hw_version"]))
         caption = f"{page_title(tree)}: numbers of one run (seeds {_seeds(tree.attrs)})."
         sources = bibliography(cards, run.scenario["learning"]["rule"])
@@ -171,8 +173,10 @@ def summary_rows(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append((f"energy per query, {words}", within(energy[key], numbers["energy_per_query_interval_J"][key])))
     return rows + [
         ("energy per update", within(numbers["energy_per_update_J"], numbers["energy_per_update_interval_J"])),
-        ("operations per joule of inference", within(numbers["tops_per_watt"], numbers["tops_per_watt_interval"],
-                                                     "TOPS/W")),
+        (
+            "operations per joule of inference",
+            within(numbers["tops_per_watt"], numbers["tops_per_watt_interval"], "TOPS/W"),
+        ),
         ("latency, median", amount(latency["p50"], "s")),
         ("latency, 99th percentile", amount(latency["p99"], "s")),
         ("plasticity, mean sech²λ at the end", _plain(numbers["plasticity_mean"])),
@@ -233,8 +237,22 @@ def _dominated(numbers: Mapping[str, Any]) -> str:
 
 def cards_table(cards: Sequence[Card]) -> str:
     """Return the cards in use, and the share of assumed numbers on each."""
-    rows = [(card.name, card.title, percent(card.assumed_share), str(len(card.references))) for card in cards]
+    rows = [
+        (card.name, card.title, "–", "–") if isinstance(card, RecordedCard)
+        else (card.name, card.title, percent(card.assumed_share), str(len(card.references))) for card in cards
+    ]  # fmt: skip
     return table(("card", "what it is", "numbers assumed", "sources"), rows, (2, 3))
+
+
+def changed_cards(cards: Sequence[Card]) -> str:
+    """Return a sentence on cards of which only the record is left; empty if there are none."""
+    names = ", ".join(dict.fromkeys(card.name for card in cards if isinstance(card, RecordedCard)))
+    if not names:
+        return ""
+    return (
+        f"Of {names} only the values that the run recorded are left: there is no such card any more, or it has changed "
+        "since. The list of references lacks its sources; those of the prices are in the record (cost_source)."
+    )
 
 
 def drawings(run: RunAnalysis) -> list[Drawing]:
@@ -298,9 +316,7 @@ def draw_all(each: Sequence[Drawing], out: Path) -> list[tuple[bytes, str, list[
     return found
 
 
-def latex_rows(
-    rows: Sequence[Sequence[str]], caption: str, header: Sequence[str] = ("quantity", "value")
-) -> str:
+def latex_rows(rows: Sequence[Sequence[str]], caption: str, header: Sequence[str] = ("quantity", "value")) -> str:
     """Return a table of plain text for LaTeX."""
     return booktabs(header, [[tex_escape(cell) for cell in row] for row in rows], caption, "tab:bimu-hw")
 

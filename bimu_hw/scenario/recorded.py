@@ -16,7 +16,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from bimu_hw import __version__
-from bimu_hw.cards import COMPONENT_COSTS, Card, Fact, device_specs, load_card, load_component_card
+from bimu_hw.cards import COMPONENT_COSTS, NONE, Card, Fact, device_specs, load_card, load_component_card
 from bimu_hw.devices import ParamSpec, SamplerModel, StorageModel, get_model
 from bimu_hw.errors import BimuError, RunError, SchemaError, UnitError
 from bimu_hw.nonidealities import SPECS
@@ -32,6 +32,8 @@ from bimu_hw.units import parse_quantity
 
 Specs = Mapping[str, ParamSpec]
 
+#: What a card's numbers are kept under.
+_PARTS = ("params", "costs", "nonidealities")
 #: The SI units a key of a scenario can have; which one follows from the example in its schema.
 _UNITS = ("s", "Hz", "K", "ohm", "S", "V", "A", "J", "W", "F", "m", "m^2")
 
@@ -98,7 +100,10 @@ def scenario_from_attrs(attrs: Mapping[str, Any], file: Path, folder: str | Path
         scenario = _build(content, cards, place, name, Source(str(file)))
     except BimuError as error:
         why = str(error).rstrip(".")
-        raise RunError(f"{file}: its scenario cannot be rebuilt{_versions(attrs)} ({why}).") from error
+        raise RunError(
+            f"{file}: its scenario cannot be rebuilt{_versions(attrs)} ({why}); use the version that wrote the run, or "
+            "run the scenario again."
+        ) from error
     if scenario.hash != wanted:
         raise RunError(
             f"{file}: its scenario cannot be rebuilt{_versions(attrs)}: it has hash {scenario.hash[:8]} here and "
@@ -111,22 +116,24 @@ def recorded_cards(attrs: Mapping[Any, Any], file: Path) -> list[Card]:
     """Return the three cards of a record: storage, sampler, components.
 
     Each is the card that its name still leads to, with the run's own values in place, if that has the recorded digest;
-    else a `RecordedCard`, which knows no sources.
+    else a `RecordedCard`, which knows no sources. To read about a run takes less than to repeat it: the model need
+    not be installed, and may have other numbers today than when the run was written.
 
     Raises
     ------
     SchemaError
         If the record that is `file` lacks its scenario.
-    RunError
-        If a device model is not installed, or has other numbers than when the run was written.
     """
     content = _resolved({str(name): value for name, value in attrs.items()}, file)
-    try:
-        cards = _cards(content, file.parent)
-    except BimuError as error:
-        why = str(error).rstrip(".")
-        raise RunError(f"{file}: its cards cannot be read{_versions(attrs)} ({why}).") from error
-    return [cards.storage, cards.sampler, cards.components]
+    cards = []
+    for role in CARD_KEYS:
+        try:
+            cards.append(_card(content, role, file.parent))
+        except BimuError:
+            recorded = content["cards"][role]
+            unknown = {name: ParamSpec(name, "", "") for part in _PARTS for name in recorded.get(part, {})}
+            cards.append(_recorded_card(recorded, _values(recorded), unknown))
+    return cards
 
 
 def _resolved(attrs: Mapping[str, Any], file: Path) -> dict[str, Any]:
@@ -180,54 +187,50 @@ def _find_starts(content: dict[str, Any], file: Path, folder: str | Path | None)
 
 
 def _cards(content: Mapping[str, Any], folder: Path) -> LoadedCards:
-    """Return the recorded cards with their models."""
-    recorded = content["cards"]
-    storage_model, sampler_model = (get_model(recorded[role]["model"]) for role in ("storage", "sampler"))
+    """Return the recorded cards with their models; `BimuError` if one is not of this version."""
+    storage_model, sampler_model = (get_model(content["cards"][role]["model"]) for role in ("storage", "sampler"))
     if not isinstance(storage_model, StorageModel) or not isinstance(sampler_model, SamplerModel):
         raise RunError("a device model has another role than when the run was written")
-
-    def card(role: str, load: Callable[[str, Path], Card], params: Specs, costs: Specs) -> Card:
-        table, key = CARD_KEYS[role]
-        return _card(recorded[role], content[table].get(key, ""), load, folder, params, costs)
-
-    return LoadedCards(
-        card("storage", load_card, *device_specs(storage_model)),
-        card("sampler", load_card, *device_specs(sampler_model)),
-        card("components", load_component_card, {}, COMPONENT_COSTS),
-        storage_model,
-        sampler_model,
-    )
+    storage, sampler, components = (_card(content, role, folder) for role in CARD_KEYS)
+    return LoadedCards(storage, sampler, components, storage_model, sampler_model)
 
 
-def _card(
-    recorded: Mapping[str, Any], named: str, load: Callable[[str, Path], Card], folder: Path, params: Specs,
-    costs: Specs,
-) -> Card:  # fmt: skip
-    values = {}
-    for part, specs in (("params", params), ("costs", costs)):
-        for name in sorted(set(recorded[part]) ^ set(specs)):
-            what = "no longer has a number" if name in recorded[part] else "has a new number"
-            raise RunError(f"model {recorded['model']!r} {what} {name!r}")
-        # Infinity is a text in the record, because JSON has none.
-        values[part] = {name: float(value) for name, value in recorded[part].items()}
-    stated = {name: float(value) for name, value in recorded.get("nonidealities", {}).items()}
-    for name in sorted(set(stated) - set(SPECS)):
-        raise RunError(f"the storage element no longer has a nonideality {name!r}")
-    everything = {**values["params"], **values["costs"], **stated}
-    known = _known_card(recorded, named, load, folder, everything, {**params, **costs, **SPECS})
-    if known is not None:
-        return known
+def _card(content: Mapping[str, Any], role: str, folder: Path) -> Card:
+    recorded = content["cards"][role]
+    load: Callable[[str, Path], Card] = load_card
+    if role == "components":
+        load, each = load_component_card, (NONE, COMPONENT_COSTS, NONE)
+    else:
+        each = (*device_specs(get_model(recorded["model"])), SPECS)
+    for part, specs in zip(_PARTS, each, strict=True):
+        # A nonideality that a card does not state is not there; every other number must be.
+        for name in sorted(set(recorded.get(part, {})) - set(specs)):
+            raise RunError(f"model {recorded['model']!r} no longer has a number {name!r}")
+        for name in sorted(set(specs) - set(recorded[part])) if part != "nonidealities" else ():
+            raise RunError(f"model {recorded['model']!r} has a new number {name!r}")
+    table, key = CARD_KEYS[role]
+    values, known_specs = _values(recorded), {name: spec for specs in each for name, spec in specs.items()}
+    everything = {name: value for part in values.values() for name, value in part.items()}
+    known = _known_card(recorded, content[table].get(key, ""), load, folder, everything, known_specs)
+    return _recorded_card(recorded, values, known_specs) if known is None else known
 
-    def facts(part: Mapping[str, float], specs: Specs) -> dict[str, Fact]:
-        return {
+
+def _values(recorded: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    # Infinity is a text in the record, because JSON has none.
+    return {part: {name: float(value) for name, value in recorded.get(part, {}).items()} for part in _PARTS}
+
+
+def _recorded_card(recorded: Mapping[str, Any], values: Mapping[str, Mapping[str, float]], specs: Specs) -> Card:
+    params, costs, nonidealities = (
+        {
             name: Fact(value, specs[name].unit, "assumed", why="as the run recorded it", low=value, high=value)
-            for name, value in part.items()
+            for name, value in values[part].items()
         }
-
+        for part in _PARTS
+    )
     return RecordedCard(
         recorded["name"], recorded["model"], f"{recorded['name']}, as the run recorded it", "", "record of a run",
-        facts(values["params"], params), facts(values["costs"], costs), {}, facts(stated, SPECS),
-        recorded_digest=recorded["digest"],
+        params, costs, {}, nonidealities, recorded_digest=recorded["digest"],
     )  # fmt: skip
 
 
