@@ -21,6 +21,7 @@ from bimu_hw.analysis.latency import latency_cdf, latency_distribution, latency_
 from bimu_hw.analysis.latex import to_latex
 from bimu_hw.analysis.learning import continual_learning, online_accuracy, seen_accuracy, task_forgetting
 from bimu_hw.analysis.pareto import pareto, pareto_front
+from bimu_hw.analysis.plots_device import plot_ir_drop, plot_pulse_response, plot_sigmoid
 from bimu_hw.analysis.uncertainty import calibration, error_detection, reliability, vote_reliability
 from bimu_hw.record import open_run
 from bimu_hw.report.style import COLOURS, STYLE_FILE, WIDTHS, new_figure, paper_style, save_figure
@@ -51,6 +52,9 @@ __all__ = [
     "paper_style",
     "pareto",
     "pareto_front",
+    "plot_ir_drop",
+    "plot_pulse_response",
+    "plot_sigmoid",
     "reliability",
     "save_figure",
     "seen_accuracy",

@@ -8,7 +8,8 @@ own plots do, and return the axes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +20,15 @@ from bimu_hw.analysis.ablation import N_BOOT, paired_difference
 from bimu_hw.analysis.labels import labelled
 from bimu_hw.analysis.latex import to_latex
 from bimu_hw.analysis.pareto import pareto
+from bimu_hw.analysis.plots_device import draw, plot_ir_drop, plot_pulse_response, plot_sigmoid
 from bimu_hw.errors import ScenarioError, SchemaError, did_you_mean
 from bimu_hw.learning.metrics import time_to_freeze
-from bimu_hw.report.style import WIDTHS, paper_style
+from bimu_hw.scenario.recorded import rebuilt_card
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from bimu_hw.cards import Card
 
 
 @xr.register_datatree_accessor("bimu")
@@ -174,11 +178,11 @@ class RunAnalysis:
     def plot_accuracy(self, axes: Axes | None = None) -> Axes:
         """Plot accuracy over the stream."""
         accuracy = self._group("tasks")["accuracy"]
-        return _draw(axes, plots.plot_accuracy, self.online_accuracy(), accuracy, self.task_ends())
+        return draw(axes, plots.plot_accuracy, self.online_accuracy(), accuracy, self.task_ends())
 
     def plot_accuracy_matrix(self, axes: Axes | None = None) -> Axes:
         """Plot the accuracy on each task after each task."""
-        return _draw(axes, plots.plot_accuracy_matrix, self._group("tasks")["accuracy"])
+        return draw(axes, plots.plot_accuracy_matrix, self._group("tasks")["accuracy"])
 
     def plot_energy(self, by: str = "component", axes: Axes | None = None) -> Axes:
         """Plot the energy per query by component (or another grouping), stacked by phase; idle as a number."""
@@ -186,22 +190,22 @@ class RunAnalysis:
         busy = [phase for phase in found["phase"].values if phase != "idle"]
         idle = float(found["energy"].sel(phase="idle").sum())
         total = self.energy_per_query(by, busy)
-        return _draw(axes, plots.plot_energy, found.sel(phase=busy), total, idle=idle)
+        return draw(axes, plots.plot_energy, found.sel(phase=busy), total, idle=idle)
 
     def plot_latency(self, axes: Axes | None = None) -> Axes:
         """Plot the distribution of latency."""
-        return _draw(axes, plots.plot_latency, self.latency_distribution(), quantiles=self.latency((0.5, 0.99)))
+        return draw(axes, plots.plot_latency, self.latency_distribution(), quantiles=self.latency((0.5, 0.99)))
 
     def plot_freezing(
         self, by: str = "snapshot", names: Sequence[str] = ("plasticity", "saturated_fraction"),
         axes: Axes | None = None,
     ) -> Axes:  # fmt: skip
         """Plot quantities of freezing over the stream."""
-        return _draw(axes, plots.plot_freezing, self.freezing(by, names))
+        return draw(axes, plots.plot_freezing, self.freezing(by, names))
 
     def plot_occupancy(self, layer: int = 0, axes: Axes | None = None) -> Axes:
         """Plot the share of cells at each level over the stream."""
-        return _draw(axes, plots.plot_occupancy, self.occupancy(layer))
+        return draw(axes, plots.plot_occupancy, self.occupancy(layer))
 
     def plot_synapse_map(
         self, name: str = "plasticity", layer: int = 0, snapshot: int = -1, axes: Axes | None = None
@@ -211,11 +215,57 @@ class RunAnalysis:
         if name not in group:
             raise SchemaError(f"layer_{layer}, {name!r}: not recorded. {did_you_mean(name, map(str, group))}")
         values = group[name].isel(snapshot=snapshot)
-        return _draw(axes, plots.plot_synapse_map, values.isel(device=0) if "device" in values.dims else values)
+        return draw(axes, plots.plot_synapse_map, values.isel(device=0) if "device" in values.dims else values)
 
     def plot_reliability(self, axes: Axes | None = None) -> Axes:
         """Plot accuracy against the share of weight samples that agree with the prediction."""
-        return _draw(axes, plots.plot_reliability, self.reliability())
+        return draw(axes, plots.plot_reliability, self.reliability())
+
+    def plot_sigmoid(self, axes: Axes | None = None) -> Axes:
+        """Plot the probability of +1 of the run's sampling element over lam; see `bimu_hw.analysis.plot_sigmoid`."""
+        return plot_sigmoid(self._card("sampler"), axes, self.scenario["seeds"]["fabrication"])
+
+    def plot_pulse_response(self, quantity: str = "level", axes: Axes | None = None) -> Axes:
+        """Plot potentiation and depression of the run's store; see `bimu_hw.analysis.plot_pulse_response`."""
+        return plot_pulse_response(self._card("storage"), quantity, axes, self.scenario["seeds"]["fabrication"])
+
+    def plot_ir_drop(
+        self, query: int = 0, layer: int = 0, tile: tuple[int, int] = (0, 0), axes: Axes | None = None
+    ) -> Axes:
+        """Plot what the wires of the component card take from each cell of a tile while a query is read.
+
+        Of the first Monte Carlo sample and the plane that drives the most. The weights of that moment are not in the
+        record: the scenario is run again up to the query, so a late query takes as long as the run did.
+
+        Parameters
+        ----------
+        query, layer : int
+            In order of service; from 0.
+        tile : tuple of int
+            Along the word lines and along the bit lines.
+        axes : Axes, optional
+
+        Raises
+        ------
+        RunError
+            If there is no such query, layer or tile, or the run cannot be repeated.
+        """
+        from bimu_hw.spice.check import solve, wires_of
+        from bimu_hw.spice.replay import Selection, capture_read
+
+        read = capture_read(self._file(), Selection(layer, query, tile))
+        wires = wires_of(read.scenario, from_card=True)
+        circuits = (read.circuit(plane, wires) for plane in range(read.n_planes))
+        circuit = max(circuits, key=lambda c: float(np.abs(c.voltages).sum()))
+        return plot_ir_drop(circuit.conductance, circuit.voltages, solve(circuit), axes)
+
+    def _card(self, role: str) -> Card:
+        return rebuilt_card(self._tree.attrs, self._file(), role)
+
+    def _file(self) -> Path:
+        if "source" not in self._tree.encoding:
+            raise SchemaError("bimu: this tree was not read from a file; open a run with bimu_hw.open_run.")
+        return Path(self._tree.encoding["source"])
 
     def _states(self) -> list[str]:
         if not self.layers:
@@ -297,13 +347,3 @@ class DatasetAnalysis:
         if name not in self._dataset:
             raise SchemaError(f"bimu, {name!r}: not in this dataset. {did_you_mean(name, map(str, self._dataset))}")
         return self._dataset[name]
-
-
-def _draw(axes: Axes | None, plot: Callable[..., Axes], *data: Any, **options: Any) -> Axes:
-    """Draw in the style of the package, on the axes given or on those of a new pyplot figure."""
-    with paper_style():
-        if axes is None:
-            import matplotlib.pyplot as plt
-
-            _, axes = plt.subplots(figsize=(WIDTHS["single"], 0.7 * WIDTHS["single"]))
-        return plot(*data, axes=axes, **options)

@@ -136,6 +136,27 @@ def recorded_cards(attrs: Mapping[Any, Any], file: Path) -> list[Card]:
     return cards
 
 
+def rebuilt_card(attrs: Mapping[Any, Any], file: Path, role: str) -> Card:
+    """Return the storage, sampler or components card (`role`) of a record, fit to make devices of.
+
+    Raises
+    ------
+    SchemaError
+        If the record that is `file` lacks its scenario.
+    RunError
+        If the model is not installed, or has other numbers than when the run was written.
+    """
+    content = _resolved({str(name): value for name, value in attrs.items()}, file)
+    try:
+        return _card(content, role, file.parent)
+    except BimuError as error:
+        why = str(error).rstrip(".")
+        raise RunError(
+            f"{file}: its {role} card is not one of this version{_versions(attrs)} ({why}); use the version that wrote "
+            "the run, or run the scenario again."
+        ) from error
+
+
 def _resolved(attrs: Mapping[str, Any], file: Path) -> dict[str, Any]:
     """Return the recorded scenario, checked as far as the code here relies on its form."""
     try:
