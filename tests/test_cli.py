@@ -86,6 +86,22 @@ def test_help_imports_nothing_heavy(arguments):
     assert done.stdout
 
 
+def test_the_help_of_every_command_imports_nothing_heavy():
+    code = (
+        "import sys, click, bimu_hw\nfrom bimu_hw.cli import commands\n"
+        "def visit(command, words):\n"
+        "    context = click.Context(command, info_name=words)\n"
+        "    assert command.get_help(context)\n"
+        "    for name in command.list_commands(context) if isinstance(command, click.Group) else ():\n"
+        "        visit(command.get_command(context, name), f'{words} {name}')\n"
+        "        visited.append(name)\n"
+        "visited = []\nvisit(commands, 'bimu-hw')\n"
+        f"print('sweep' in visited, [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True []\n"
+
+
 def test_module_and_script_are_the_same_command():
     done = subprocess.run([sys.executable, "-m", "bimu_hw", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("bimu-hw, version ")
