@@ -20,7 +20,7 @@ from bimu_hw.errors import ScenarioError
 from bimu_hw.learning.policies import POLICY_PARAMETERS, Budgeted, UncertaintyThreshold
 from bimu_hw.learning.streams import INPUTS, STREAM_KINDS
 from bimu_hw.presets import PRESETS, RULE_PARAMETERS
-from bimu_hw.scenario import check_expectations, expectation_outcomes, load_scenario, make_scenario, scenario_schema
+from bimu_hw.scenario import expectation_outcomes, load_scenario, make_scenario, scenario_schema
 from bimu_hw.scenario.checks import CONDITIONS
 from bimu_hw.scenario.tables import ScenarioFile
 
@@ -584,23 +584,25 @@ def test_expectations_are_held_against_the_summary():
         {"metric": "energy_per_query_J", "low": 0},
     )
     summary = {"accuracy": 0.95, "energy_per_query_J": {"inference": 2e-9}, "queries_dropped": 0}
-    assert [outcome.met for outcome in expectation_outcomes(summary, scenario)] == [True, False, True, False, False]
-    missed = check_expectations(summary, scenario)
-    assert len(missed) == 3
-    assert missed[0] == "energy_per_query_J.inference: expected at most 1e-09, got 2e-09."
-    assert "Did you mean 'accuracy'?" in missed[1]
-    assert "no number" in missed[2]
+    outcomes = expectation_outcomes(summary, scenario)
+    assert [outcome.met for outcome in outcomes] == [True, False, True, False, False]
+    assert [outcome.allowed for outcome in outcomes[:2]] == ["0.9 to 0.95", "at most 1e-09"]
+    assert [outcome.value for outcome in outcomes] == [0.95, 2e-9, 0.0, None, None]
+    assert "Did you mean 'accuracy'?" in outcomes[3].note
+    assert "no number" in outcomes[4].note
 
 
 @pytest.mark.parametrize(("value", "met"), [(0.9, True), (0.95, True), (0.8999, False), (0.9501, False)])
 def test_bounds_of_an_expectation_are_included(value, met):
     scenario = expecting({"metric": "accuracy", "low": 0.9, "high": 0.95})
-    assert (check_expectations({"accuracy": value}, scenario) == []) is met
+    (outcome,) = expectation_outcomes({"accuracy": value}, scenario)
+    assert outcome.met is met
 
 
 def test_nan_meets_no_expectation():
     scenario = expecting({"metric": "accuracy", "low": 0.0})
-    assert len(check_expectations({"accuracy": float("nan")}, scenario)) == 1
+    (outcome,) = expectation_outcomes({"accuracy": float("nan")}, scenario)
+    assert not outcome.met
 
 
 @pytest.mark.parametrize(

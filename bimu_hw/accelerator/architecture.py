@@ -13,8 +13,6 @@ from bimu_hw.accelerator.machine import Segment
 if TYPE_CHECKING:
     from bimu_hw.accelerator.stage import Stage
 
-PIPELINES = ("none", "samples", "queries")
-
 
 @dataclass(frozen=True)
 class Architecture:

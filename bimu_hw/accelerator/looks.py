@@ -24,8 +24,6 @@ import numpy.typing as npt
 
 from bimu_hw.operations import OPERATIONS, operation_index
 
-ACCUMULATE = ("analog", "popcount")
-
 Counts = npt.NDArray[np.int64]
 
 

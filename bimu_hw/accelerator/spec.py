@@ -11,8 +11,6 @@ from bimu_hw.accelerator.oracle import LabelTimes
 from bimu_hw.accelerator.query import QueryRow
 from bimu_hw.crossbar.chip import Encoded
 
-PRIORITIES = ("update_first", "inference_first", "fifo")
-
 
 class ExampleSource(Protocol):
     """Where examples come from."""

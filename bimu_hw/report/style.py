@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from bimu_hw.errors import RunError, ScenarioError, did_you_mean
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
@@ -71,11 +70,6 @@ def new_figure(width: str | float = "single", height: float | None = None) -> Fi
             raise ScenarioError(f"width {width!r}: not known. {did_you_mean(width, WIDTHS)} A number is inches.")
         width = WIDTHS[width]
     return Figure(figsize=(width, 0.7 * WIDTHS["single"] if height is None else height))
-
-
-def own_axes(axes: Axes | None, width: str | float = "single", height: float | None = None) -> Axes:
-    """Return the axes given, or those of a new figure."""
-    return new_figure(width, height).add_subplot() if axes is None else axes
 
 
 def save_figure(figure: Figure, path: str | Path, kind: str | None = None) -> Path:

@@ -8,7 +8,6 @@ the package sees; `expectations` holds a finished run against the numbers a scen
 from __future__ import annotations
 
 from bimu_hw.scenario.expectations import Outcome as Outcome
-from bimu_hw.scenario.expectations import check_expectations as check_expectations
 from bimu_hw.scenario.expectations import expectation_outcomes as expectation_outcomes
 from bimu_hw.scenario.model import Scenario as Scenario
 from bimu_hw.scenario.model import load_scenario as load_scenario

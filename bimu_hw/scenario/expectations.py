@@ -33,11 +33,6 @@ class Outcome:
     source: str
     note: str = ""
 
-    def __str__(self) -> str:
-        value = self.note if self.value is None else f"{self.value:.6g}"
-        source = f" ({self.source})" if self.source else ""
-        return f"{self.metric}: expected {self.allowed}{source}, got {value}"
-
 
 def expectation_outcomes(summary: Mapping[str, Any], scenario: Scenario) -> list[Outcome]:
     """Return the outcome of every row of ``[[expect]]``."""
@@ -49,11 +44,6 @@ def expectation_outcomes(summary: Mapping[str, Any], scenario: Scenario) -> list
         met = value is not None and (low is None or value >= low) and (high is None or value <= high) and value == value
         outcomes.append(Outcome(row.metric, _words(low, high), value, met, row.source, note))
     return outcomes
-
-
-def check_expectations(summary: Mapping[str, Any], scenario: Scenario) -> list[str]:
-    """Return one sentence for each row of ``[[expect]]`` that the summary does not meet."""
-    return [f"{outcome}." for outcome in expectation_outcomes(summary, scenario) if not outcome.met]
 
 
 def _words(low: float | None, high: float | None) -> str:
