@@ -82,6 +82,7 @@ class Card:
     nonidealities : mapping of str to Fact
         Of a storage element, those that the card states (`bimu_hw.nonidealities`).
     references : mapping of str to str
+        What `source` of a fact names, in words.
     digest : str
         SHA-256 of the facts (value, unit, kind, source, place, range), independent of layout and comments.
     """
@@ -95,7 +96,6 @@ class Card:
     costs: Mapping[str, Fact]
     references: Mapping[str, str]
     nonidealities: Mapping[str, Fact] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def facts(self) -> dict[str, Fact]:
@@ -125,7 +125,24 @@ class Card:
         return replace(self, params=params, costs=costs, nonidealities=nonidealities)
 
     def with_values(self, overrides: Mapping[str, float | str], specs: Mapping[str, ParamSpec], where: str) -> Card:
-        """Return a copy in which the named parameters or costs have other values, marked as set by the scenario."""
+        """Return a copy in which the named numbers have other values, marked as set by the scenario.
+
+        Parameters
+        ----------
+        overrides : mapping
+            Values by name: numbers in SI, or texts with a unit.
+        specs : mapping
+            What the card may state, by name.
+        where : str
+            What messages call the place of the values.
+
+        Raises
+        ------
+        CardError
+            If a name is unknown or a value is out of range.
+        UnitError
+            If a text is not a quantity of the number's unit.
+        """
         params, costs, common = dict(self.params), dict(self.costs), dict(self.nonidealities)
         for name, given in overrides.items():
             if name not in specs:
@@ -312,7 +329,13 @@ def _shipped() -> Iterator[tuple[str, str]]:
 
 @lru_cache(maxsize=1)
 def shipped_cards() -> dict[str, Card]:
-    """Return every card that comes with a registered model, by name."""
+    """Return every card that comes with a registered model, by name.
+
+    Raises
+    ------
+    CardError
+        If one of them breaks a rule, or two have one name.
+    """
     cards: dict[str, Card] = {}
     for origin, text in _shipped():
         card = parse_card(text, origin)
@@ -448,7 +471,13 @@ def shipped_component_cards() -> dict[str, Card]:
 
 
 def load_component_card(name: str, folder: Path | None = None) -> Card:
-    """Load a component card by name, or from a file when `name` ends in ``.toml`` (relative to `folder`)."""
+    """Load a component card by name, or from a file when `name` ends in ``.toml`` (relative to `folder`).
+
+    Raises
+    ------
+    CardError
+        If there is no such card or file, or it breaks a rule.
+    """
     if not name.endswith(".toml"):
         cards = shipped_component_cards()
         if name not in cards:

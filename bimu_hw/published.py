@@ -151,7 +151,13 @@ def simulate(case: Case, point: str, values: Mapping[str, float] | None = None, 
 
 
 def solve(case: Case) -> dict[str, float]:
-    """Return the facts that a case fits, in SI, by name: the least squares of relative errors over the named points."""
+    """Return the facts that a case fits, in SI, by name: the least squares of relative errors over the named points.
+
+    Raises
+    ------
+    ScenarioError
+        If a fact would not be positive.
+    """
     values: dict[str, float] = {}
     for fit in case.fit:
         wanted = np.array([_published(case, fit, point) for point in fit.points])

@@ -14,7 +14,8 @@ from bimu_hw.errors import ScenarioError
 
 MAX_ADC_BITS = 16
 
-#: Growth of the energy of published converters per bit, and the exponent of their number of bits.
+#: Growth of the energy of published converters per bit, and the exponent of their number of bits (arXiv:2404.06553, a
+#: regression on the survey of converters; see `scale_adc`).
 _ENERGY_PER_BIT = 10.0 ** ((6.02 - 3.2205) / 10.0)
 _BITS_EXPONENT = -2.829
 

@@ -277,6 +277,11 @@ class Jobs:
             Ticks of it in which the chip was switched off.
         wakes : int
             How often it was woken.
+
+        Raises
+        ------
+        ScheduleError
+            If a count would not fit 64 bits.
         """
         self._settle()
         awake = ticks - asleep

@@ -51,7 +51,7 @@ class RunAnalysis:
 
     @property
     def scenario(self) -> dict[str, Any]:
-        """The scenario of the run, every value in SI, as in ``scenario.json``."""
+        """The scenario of the run, every value in SI, as in ``scenario.json``; `SchemaError` if the tree has none."""
         if "resolved_scenario" not in self._tree.attrs:
             raise SchemaError("bimu: this tree holds no scenario; open a run with bimu_hw.open_run.")
         found: dict[str, Any] = json.loads(self._tree.attrs["resolved_scenario"])
@@ -82,6 +82,18 @@ class RunAnalysis:
             those that need lam alone.
         threshold : float
             |lam| above which a synapse counts as saturated (by snapshot).
+
+        Returns
+        -------
+        xarray.Dataset
+            Fractions and means from 0 to 1 (entropy in bit), with the coordinate ``example``.
+
+        Raises
+        ------
+        ScenarioError
+            If a quantity or `by` is not known.
+        SchemaError
+            If the run recorded no states and `by` is "snapshot".
         """
         if by == "task":
             found = self._group("freezing")
@@ -210,7 +222,7 @@ class RunAnalysis:
     def plot_synapse_map(
         self, name: str = "plasticity", layer: int = 0, snapshot: int = -1, axes: Axes | None = None
     ) -> Axes:
-        """Plot a recorded variable of every synapse of a layer at one snapshot."""
+        """Plot a recorded variable of every synapse of a layer at one snapshot; `SchemaError` if it has none such."""
         group = self._layer(layer)
         if name not in group:
             raise SchemaError(f"layer_{layer}, {name!r}: not recorded. {did_you_mean(name, map(str, group))}")

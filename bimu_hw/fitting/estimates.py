@@ -98,7 +98,7 @@ def enough_devices(pulses: Pulses, model: str) -> None:
 
 
 def span_of(pulses: Pulses) -> tuple[float, float]:
-    """Return the lowest reading and the width of all readings."""
+    """Return the lowest reading and the width of all readings; `DataError` if they are all alike."""
     low, high = float(np.nanmin(pulses.value)), float(np.nanmax(pulses.value))
     if high == low:
         raise DataError(f"{pulses.file_name}: all readings are {low:g}; there is no response to fit.")

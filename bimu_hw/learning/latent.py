@@ -91,6 +91,11 @@ def metaplasticity_delta(
     ----------
     metaplasticity : float
         m, at least 0; with 0 there is no brake.
+
+    Raises
+    ------
+    ScenarioError
+        As `adam_delta`, or if m is negative.
     """
     if not metaplasticity >= 0.0:
         raise ScenarioError(

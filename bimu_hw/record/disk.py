@@ -77,7 +77,15 @@ class Spool:
         self._n = self._n_durable = n
 
     def append(self, values: Mapping[str, Any], where: str) -> None:
-        """Write one snapshot behind the others; see `bimu_hw.record.writer.RunRecorder.snapshot`."""
+        """Write one snapshot behind the others; see `bimu_hw.record.writer.RunRecorder.snapshot`.
+
+        Raises
+        ------
+        SchemaError
+            If a variable is missing, unknown or of another shape.
+        RunError
+            If the disk is full or the file cannot be written.
+        """
         for name in values:
             if name not in self.variables:
                 raise SchemaError(f"{where}, {name!r}: not in the schema. {did_you_mean(name, self.variables)}")
@@ -155,7 +163,13 @@ def write_run(tree: xr.DataTree, path: str | Path) -> None:
 
 
 def write_netcdf(data: xr.DataTree | xr.Dataset, path: str | Path, encoding: Mapping[str, Any]) -> None:
-    """Write a tree or a dataset, whole or not at all, as `write_run` does; `encoding` is xarray's."""
+    """Write a tree or a dataset, whole or not at all, as `write_run` does; `encoding` is xarray's.
+
+    Raises
+    ------
+    RunError
+        If the disk is full or the file cannot be written.
+    """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -449,7 +449,7 @@ def area_values(blocks: Mapping[str, AreaBlock]) -> dict[str, Any]:
 
 
 def group_dataset(group: str, variables: Mapping[str, Var], values: Mapping[str, Any]) -> xr.Dataset:
-    """Put values into the variables of a group."""
+    """Put values into the variables of a group; `SchemaError` if their shapes do not agree."""
     import xarray as xr
 
     built: dict[bool, dict[str, Any]] = {True: {}, False: {}}

@@ -46,9 +46,11 @@ def pulse_response(card: Card, n_devices: int, seed: int, n_pulses: int | None =
     Parameters
     ----------
     card : Card
+        Of a storage element.
     n_devices : int
         Cells.
     seed : int
+        Fabrication seed.
     n_pulses : int, optional
         Pulses in each direction; default: half as many again as carry a linear device through its range, or on a
         continuous element as many.
@@ -58,6 +60,11 @@ def pulse_response(card: Card, n_devices: int, seed: int, n_pulses: int | None =
     xarray.Dataset
         ``seen[pulse, cell]``, the level as one look sees it, and ``conductance[pulse, cell, device]`` in siemens, of
         sound cells, over the number of pulses; attribute ``n_up``: the last pulse up.
+
+    Raises
+    ------
+    CardError
+        If the card is that of a sampling element.
     """
     bench = Bench(card, n_devices, seed)
     n_up = n_pulses or int(np.ceil((1.5 if bench.grid.quantum == 1.0 else 1.0) * bench.n_steps))
@@ -127,6 +134,12 @@ def level_distributions(card: Card, n_devices: int, seed: int, n_shown: int = 32
 
     Parameters
     ----------
+    card : Card
+        Of a storage element.
+    n_devices : int
+        Cells at each level.
+    seed : int
+        Fabrication seed.
     n_shown : int
         Levels taken, evenly spaced over the grid, if it has more.
 

@@ -170,7 +170,7 @@ class TaskStream:
         self.switch_window = int(switch_window)
 
     def task_start(self, task: int) -> int:
-        """Return the index of the first example of a task; of `n_tasks`, the end of the stream."""
+        """Return the index of the first example of a task; of `n_tasks`, the end of the stream; else `IndexError`."""
         if not 0 <= task <= self.n_tasks:
             raise IndexError(f"task {task} of a stream with {self.n_tasks} tasks")
         return task * self.n_examples // self.n_tasks
@@ -190,7 +190,7 @@ class TaskStream:
     def content(self, task: int) -> int:
         """Return what a task shows: its own number, or that of `task_order`.
 
-        A task beyond the last is allowed: its content is one that the stream never shows.
+        A task beyond the last is allowed: its content is one that the stream never shows; below 0: `IndexError`.
         """
         if task < 0:
             raise IndexError(f"task {task}; tasks are counted from 0")
@@ -223,7 +223,13 @@ class TaskStream:
         return codes if order is None else codes[order], self._label(int(index), place.row)
 
     def examples(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return codes [stop - start, n_in] and labels [stop - start] (int64) of consecutive examples."""
+        """Return codes [stop - start, n_in] and labels [stop - start] (int64) of consecutive examples.
+
+        Raises
+        ------
+        IndexError
+            If the stream has no such examples.
+        """
         if not 0 <= start <= stop <= self.n_examples:
             raise IndexError(f"examples {start} to {stop} of a stream with {self.n_examples}")
         codes = np.empty((stop - start, self.n_in), self._encoders["train"].code_dtype)
