@@ -153,7 +153,7 @@ def test_without_any_spread_or_noise_of_pulses_none_is_found():
 
 
 LONG = "device,pulse,direction,conductance (uS)\na,0,,2.0\na,1,up,3.5\nb,0,,1.0\nb,1,up,2.0\nb,2,down,1.5\n"
-WIDE = "pulse,direction,a (kohm),b (ohm)\n0,,500,1e6\n1,potentiation,250,500e3\n2,depression,,800e3\n"
+WIDE = "pulse,direction,a (kohm),b (ohm)\n0,,500,1e6\n1,LTP,250,500e3\n2,depression,,800e3\n"
 
 
 def table(tmp_path, text, name="p.csv"):
@@ -183,6 +183,7 @@ def test_both_layouts_are_read(tmp_path):
         (("a,1,up,3.5", "a,1,up"), DataError, r"line 3: has 3 cells; the header has 4 columns"),
         (("a,1,up,3.5", "a,1,left,3.5"), DataError, r"line 3: got 'left' as the direction of a pulse; write up"),
         (("a,1,up,3.5", "a,1.5,up,3.5"), DataError, r"line 3: got '1.5' as the number of the pulse"),
+        (("a,0,,", "a,1,up,"), DataError, r"line 2: pulse 1 of device 'a' comes first; begin with .* numbered 0"),
         (("a,1,up,3.5", "a,2,up,3.5"), DataError, r"line 3: pulse 2 of device 'a' follows 1 readings"),
         (("a,0,,2.0", "a,0,up,2.0"), DataError, r"line 2: pulse 0 is before the first pulse"),
         (("a,1,up,3.5", ",1,up,3.5"), DataError, r"line 3: the device has no name"),

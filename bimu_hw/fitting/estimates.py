@@ -91,9 +91,10 @@ class Fit:
 def enough_devices(pulses: Pulses, model: str) -> None:
     """Raise `DataError` if there are too few devices to say anything of their spread."""
     if len(pulses.names) < FEWEST_DEVICES:
+        n = len(pulses.names)
         raise DataError(
-            f"{pulses.file_name}: has {len(pulses.names)} devices; {model} needs at least {FEWEST_DEVICES} to tell the "
-            "spread between devices."
+            f"{pulses.file_name}: has {n} device{'s' if n != 1 else ''}; {model} needs at least {FEWEST_DEVICES} to "
+            "tell the spread between devices: add columns (or rows) of more devices."
         )
 
 

@@ -35,7 +35,10 @@ import numpy.typing as npt
 from bimu_hw.errors import DataError, UnitError
 from bimu_hw.units import parse_quantity
 
-DIRECTIONS = {"up": 1, "+1": 1, "1": 1, "potentiation": 1, "down": -1, "-1": -1, "depression": -1}
+DIRECTIONS = {
+    "up": 1, "+1": 1, "1": 1, "potentiation": 1, "ltp": 1,
+    "down": -1, "-1": -1, "depression": -1, "ltd": -1,
+}  # fmt: skip
 _HEADER = re.compile(r"\s*([^()]*?)\s*\(\s*([^()]*?)\s*\)\s*")
 
 
@@ -158,6 +161,11 @@ _Series = dict[str, list[tuple[int, int, float]]]
 
 def _append(series: _Series, name: str, number: int, direction: int, value: float, where: str) -> None:
     readings = series.setdefault(name, [])
+    if number and not readings:
+        raise DataError(
+            f"{where}: pulse {number} of device {name!r} comes first; begin with its reading before any pulse, "
+            "numbered 0 and without a direction (if there is none, number the first reading 0)."
+        )
     if number != len(readings):
         raise DataError(
             f"{where}: pulse {number} of device {name!r} follows {len(readings)} readings; pulses of a device count "
