@@ -1,7 +1,7 @@
 """The binary Bayesian network and its learning rules, as exact and readable NumPy.
 
 A synapse holds a natural parameter lam of a Bernoulli posterior over w in {-1, +1}: P(w = +1) = sigma(2 lam).
-One Monte Carlo sample draws every weight; a layer computes y = W x and normalises y over its neurons, without
+One Monte Carlo sample draws every weight; a layer computes y = W x and normalises y over its units, without
 affine parameters, the output layer too. The noise is an argument: equal uniforms give equal results, bit for
 bit.
 
@@ -240,7 +240,7 @@ def loss_and_grad(
     n_samples, n_class = log_p.shape
     true = _class_index(label, n_class)
 
-    upstream = np.exp(log_p)  # d l_s / d (output of the layer), [sample, neuron]
+    upstream = np.exp(log_p)  # d l_s / d (output of the layer), [sample, unit]
     upstream[:, true] -= 1.0
     grads: list[Array] = []
     for k in reversed(range(len(layers))):

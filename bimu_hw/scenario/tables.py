@@ -87,7 +87,7 @@ class Network(Table):
     """The binary Bayesian network."""
 
     hidden: Annotated[tuple[Count, ...], Field(strict=False)]
-    """Neurons of each hidden layer; [] for a single layer."""
+    """Units of each hidden layer; [] for a single layer."""
     samples: Count
     """Monte Carlo weight samples of a query, S."""
     activation: Literal["reverse_binary_gate", "sign"] = "reverse_binary_gate"
