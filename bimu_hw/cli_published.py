@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 
@@ -16,8 +14,9 @@ def published(context: click.Context, case: str | None, strict: bool, provenance
     """Plan and price published macros and compare: all of scenarios/published, or CASE (a name, or a .toml file)."""
     from bimu_hw.published import outcomes, published_cases
     from bimu_hw.report.published import format_case, format_totals
+    from bimu_hw.scenario.shipped import shipped_folder
 
-    cases = published_cases(Path(__file__).parents[1] / "scenarios" / "published", case)
+    cases = published_cases(shipped_folder() / "published", case)
     rows = []
     for one in cases:
         found = outcomes(one)

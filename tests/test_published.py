@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +159,16 @@ def test_the_command_prints_a_table_and_strict_fails_on_a_missed_row(tmp_path, c
     assert run_commands(["published", str(path)]) == 0
     assert run_commands(["published", str(path), "--strict"]) == 1
     assert "1 outside what their case allows" in capsys.readouterr().out
+
+
+def test_an_installation_reads_the_cases_inside_the_package(tmp_path, monkeypatch, capsys):
+    from bimu_hw.scenario import shipped
+
+    inside = tmp_path / "bimu_hw" / "scenarios" / "published"
+    inside.mkdir(parents=True)
+    shutil.copy(FOLDER / "jia2020.toml", inside)
+    monkeypatch.setattr(shipped, "_PACKAGE", tmp_path / "bimu_hw")
+    assert run_commands(["published"]) == 0
+    said = capsys.readouterr().out
+    assert "Jia" in said
+    assert "7 nm SRAM" not in said

@@ -9,12 +9,15 @@ from bimu_hw.errors import ScenarioError, did_you_mean
 _PACKAGE = Path(__file__).parents[1]
 
 
+def shipped_folder() -> Path:
+    """Return the folder of the shipped scenarios: in an installation inside the package, in a checkout beside it."""
+    inside = _PACKAGE / "scenarios"
+    return inside if inside.is_dir() else _PACKAGE.parent / "scenarios"
+
+
 def shipped_scenarios() -> dict[str, Path]:
-    """Return the shipped scenarios by name: in an installation inside the package, in a checkout beside it."""
-    for folder in (_PACKAGE / "scenarios", _PACKAGE.parent / "scenarios"):
-        if folder.is_dir():
-            return {file.stem: file for file in sorted(folder.glob("*.toml"))}
-    return {}
+    """Return the shipped scenarios by name."""
+    return {file.stem: file for file in sorted(shipped_folder().glob("*.toml"))}
 
 
 def find_scenario(name: str) -> Path:
