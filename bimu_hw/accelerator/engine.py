@@ -297,9 +297,13 @@ class Accelerator:
         now = self._events.now
         if now < self._waking:
             return
-        if not self._service or (self._shared and any(slot not in self._service for slot in slots)):
-            self._events.turn_at(now)
+        if not self._service:
+            self._events.turn_now()
         elif self._shared:
+            for slot in slots:
+                if slot not in self._service:
+                    self._events.turn_now()
+                    return
             self._expect()
 
     def _expect(self) -> bool:

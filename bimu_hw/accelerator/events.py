@@ -54,6 +54,14 @@ class Events:
         event.callbacks.append(self._take_turn)
         self._env.schedule(event, _LAST, tick - self.now)  # type: ignore[arg-type]
 
+    def turn_now(self) -> None:
+        """Take a turn at this tick: at once if nothing else is due at it. Whoever calls this has nothing left to do."""
+        if self.nothing_before(self.now + 1):
+            self._turn_at = -1
+            self._turn(self.now)
+        else:
+            self.turn_at(self.now)
+
     def _take_turn(self, event: simpy.Event) -> None:
         now = self.now
         if now == self._turn_at:

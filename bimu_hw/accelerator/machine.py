@@ -168,8 +168,9 @@ class InFlight:
     def _fetch(self) -> list[int]:
         """Return the jobs that are done and were not fetched before, in the order of their ends."""
         first, n = self._slots + 2 * self._n_slot, self._n_slot
-        ticks, orders = self._live[first : first + n].tolist(), self._live[first + n : first + 2 * n].tolist()
-        found = sorted((slot for slot in range(n) if ticks[slot] >= 0), key=orders.__getitem__)
+        found = [slot for slot, tick in enumerate(self._live[first : first + n].tolist()) if tick >= 0]
+        if len(found) > 1:
+            found.sort(key=self._live[first + n : first + 2 * n].tolist().__getitem__)
         for slot in found:
             self._live[first + slot] = -1
         if found:
