@@ -6,14 +6,8 @@ import hashlib
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-try:
-    __version__ = version("bimu-hw")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
 
 
 def _set_numba_cache() -> None:
@@ -64,7 +58,19 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]
 
 
+def _version() -> str:
+    # Imported when it is asked for: it takes more time than all the rest of `import bimu_hw`.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("bimu-hw")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0+unknown"
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from bimu_hw import __version__
 from bimu_hw.cli_cells import cells
 from bimu_hw.cli_characterise import characterise_command
 from bimu_hw.cli_devices import fit_command
@@ -51,8 +50,19 @@ Type next:
 """
 
 
+def _show_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from bimu_hw import __version__
+
+        click.echo(f"bimu-hw, version {__version__}")
+        context.exit()
+
+
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="bimu-hw")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def commands(context: click.Context) -> None:
     """Simulate neuromorphic hardware that learns: device physics, crossbars, time and energy."""
