@@ -111,14 +111,14 @@ def make_step(relax: Callable[[jax.Array, jax.Array], jax.Array]) -> Callable[..
     return step
 
 
-def best_and_median(call: Callable[[int], Any], n: int) -> tuple[float, float]:
-    """Return CPU microseconds of one call; the first ten are not counted."""
+def best_and_median(call: Callable[[int], Any], n: int, skip: int = 10) -> tuple[float, float]:
+    """Return CPU microseconds of one call; the first `skip` are not counted."""
     times = []
-    for i in range(n + 10):
+    for i in range(n + skip):
         start = time.process_time_ns()
         call(i)
         times.append((time.process_time_ns() - start) / 1000)
-    return min(times[10:]), float(np.median(times[10:]))
+    return min(times[skip:]), float(np.median(times[skip:]))
 
 
 def jax_times(relax: Callable[[jax.Array, jax.Array], jax.Array], n: int) -> dict[str, tuple[float, float]]:
@@ -142,7 +142,7 @@ def jax_times(relax: Callable[[jax.Array, jax.Array], jax.Array], n: int) -> dic
         return jax.lax.scan(lambda net, row: (step(net, *row), None), network, (xs, labels, keys))[0]
 
     call = best_and_median(one, n)
-    scan = best_and_median(lambda i: jax.block_until_ready(many(network)), max(n // SCAN, 5))
+    scan = best_and_median(lambda i: jax.block_until_ready(many(network)), max(n // SCAN, 5), skip=1)
     return {"call by call": call, "in a scan": (scan[0] / SCAN, scan[1] / SCAN)}
 
 
