@@ -21,22 +21,22 @@ def format_labels(study: LabelStudy, costs: Sequence[float]) -> str:
     """Return a table with a line per policy and budget; `costs` are prices of a label in joules."""
     header = ["policy", "budget", "asked", "right on the stream", "test, newest task"]
     header += [f"label {format_quantity(c, 'J')}" for c in costs]
-    rows = [header]
+    rows, seeds = [header], len(study.points[0].runs)
     for point in study.points:
         rows.append([
             point.name, f"{point.budget:.0%}", f"{100 * point.mean('labels_requested_fraction')[0]:.1f} %",
-            _percent(point.mean("accuracy_online")), _percent(point.mean("accuracy_newest_task")),
+            _percent(point.mean("accuracy_online"), seeds), _percent(point.mean("accuracy_newest_task"), seeds),
             *(format_quantity(point.energy(c)[0], "J") for c in costs),
         ])  # fmt: skip
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    seeds = len(study.points[0].runs)
-    lines += ["", f"{seeds} seeds; ± is the standard deviation over them. Energy per query: inference, label, update."]
+    over = "1 seed" if seeds == 1 else f"{seeds} seeds; ± is the standard deviation over them"
+    lines += ["", f"{over}. Energy per query: inference, label, update."]
     if study.training:
         lines.append(
             f"Before, and in none of these numbers: training with {study.training:,} labels, to "
-            f"{_percent(study.trained)} on the test set of the first task, for "
+            f"{_percent(study.trained, seeds)} on the test set of the first task, for "
             f"{format_quantity(study.training_joules, 'J')}."
         )
     return "\n".join(lines)
@@ -44,6 +44,8 @@ def format_labels(study: LabelStudy, costs: Sequence[float]) -> str:
 
 def draw_labels(study: LabelStudy, costs: Sequence[float], path: Path) -> Path:
     """Draw the share of right answers on the stream against labels, and against energy per query for each price."""
+    from matplotlib.ticker import FuncFormatter
+
     with paper_style():
         n = 1 + len(costs)
         rows = -(-n // 2)
@@ -52,7 +54,8 @@ def draw_labels(study: LabelStudy, costs: Sequence[float], path: Path) -> Path:
         for axes in panels[n:]:
             axes.set_visible(False)
         _panel(panels[0], study, [point.mean("labels_requested_fraction") for point in study.points])
-        panels[0].set(xlabel="share of labels asked for", title="(a)")
+        panels[0].xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
+        panels[0].set(xlabel="labels asked for", title="(a)")
         for axes, letter, cost in zip(panels[1:n], "bcdefgh", costs, strict=False):
             _panel(axes, study, [point.energy(cost) for point in study.points])
             si_axis(axes.xaxis, "J")
@@ -69,7 +72,7 @@ def draw_labels(study: LabelStudy, costs: Sequence[float], path: Path) -> Path:
 
 def _panel(axes: Axes, study: LabelStudy, x: Sequence[tuple[float, float]]) -> None:
     """Draw one line per policy, from its smallest budget to every label."""
-    from matplotlib.ticker import NullFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     placed = list(zip(study.points, x, strict=True))
     every = [entry for entry in placed if entry[0].budget == 1.0]
@@ -82,6 +85,7 @@ def _panel(axes: Axes, study: LabelStudy, x: Sequence[tuple[float, float]]) -> N
     accuracy = none[0][0].mean("accuracy_online")[0]
     axes.axhline(accuracy, color="0.5", lw=0.8, ls=":", label="no label", zorder=1)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
@@ -96,5 +100,5 @@ def _errorbars(
     )  # fmt: skip
 
 
-def _percent(value: tuple[float, float]) -> str:
-    return f"{100 * value[0]:.1f} ± {100 * value[1]:.1f} %"
+def _percent(value: tuple[float, float], seeds: int) -> str:
+    return f"{100 * value[0]:.1f} ± {100 * value[1]:.1f} %" if seeds > 1 else f"{100 * value[0]:.1f} %"
