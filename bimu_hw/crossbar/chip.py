@@ -39,7 +39,13 @@ ACTIVATIONS = {"reverse_binary_gate": REVERSE_BINARY_GATE, "sign": SIGN}
 
 
 class LearningRule(Protocol):
-    """What the chip needs of a learning rule (`bimu_hw.learning.rules`)."""
+    """What the chip needs of a learning rule (`bimu_hw.learning.rules`).
+
+    Attributes
+    ----------
+    epsilon : float
+        Added to numerator and denominator of the gradient through a relaxed weight (BayesBiNN); 0 for other rules.
+    """
 
     epsilon: float
 
