@@ -97,9 +97,9 @@ class Grid(NamedTuple):
     """The level grid of a storage element, in centred level units, and what its cells share.
 
     A level l stands for lam = l * step. On n levels l runs from -(n-1)/2 to (n-1)/2 and a pulse moves it by 1; a
-    continuous element has level_max = inf, step = 1 and so l = lam exactly. `quantum` is the smallest count of pulses: 1 on
-    n levels, tiny on a continuous element. Cell c lies on bit line c modulo `n_bitlines`, the bit lines of the layer;
-    `temperature` is in kelvin. Fields may be added.
+    continuous element has level_max = inf, step = 1 and so l = lam exactly. `quantum` is the smallest count of
+    pulses: 1 on n levels, tiny on a continuous element. Cell c lies on bit line c modulo `n_bitlines`, the bit lines
+    of the layer; `temperature` is in kelvin. Fields may be added.
     """
 
     level_max: float
