@@ -373,8 +373,10 @@ def _read_card_file(name: str, path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
+        known = path.stem in {**shipped_cards(), **shipped_component_cards()}
         raise CardError(
-            f"card {name!r}: cannot be read ({error.strerror}); looked for {path.name!r} beside the scenario."
+            f"card {name!r}: cannot be read ({error.strerror}); looked for {path.name!r} in '{path.parent}'."
+            + (f" The card that is shipped is called {path.stem!r}, without .toml." if known else "")
         ) from error
     except UnicodeDecodeError as error:
         raise CardError(f"card {name!r}: is not UTF-8 text.") from error

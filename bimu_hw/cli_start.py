@@ -27,12 +27,14 @@ def init(folder: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     (folder / "schema.json").write_text(json.dumps(scenario_schema(), indent=2) + "\n", encoding="utf-8")
-    click.echo(
-        f"Written: {target}, schema.json\n\nType next:\n"
-        f"  bimu-hw validate {target}   check it after a change\n"
-        f"  bimu-hw run {target}        run it\n"
-        "  bimu-hw devices list       what device.storage and device.sampler may be"
-    )
+    steps = {
+        f"bimu-hw validate {target}": "check it after a change", f"bimu-hw run {target}": "run it",
+        "bimu-hw devices list": "what device.storage and device.sampler may be",
+    }  # fmt: skip
+    width = max(map(len, steps))
+    click.echo(f"Written: {target}, schema.json\n\nType next:")
+    for command, what in steps.items():
+        click.echo(f"  {command:{width}}   {what}")
 
 
 @click.command()

@@ -131,7 +131,7 @@ FILE_CASES = [
      "device.storage: device card 'dw_notch': not known. Did you mean 'dw_notched'? A path must end in .toml."),
     ('storage = "dw_notched"', 'storage = "./mine.toml"',
      "device.storage: card './mine.toml': cannot be read (No such file or directory); looked for 'mine.toml' "
-     "beside the scenario."),
+     "in '.'."),
     ('card = "cmos_28nm"', 'card = "cmos_29nm"',
      "components.card: component card 'cmos_29nm': not known. Did you mean 'cmos_28nm'? A path ends in .toml."),
     ('preset = "bimu_mnist_1_task"', 'preset = "bimu_mnist"',
@@ -334,6 +334,8 @@ def test_no_such_shipped_scenario(desk, capsys):
 def test_a_folder(desk, capsys):
     (desk / "d").mkdir()
     assert answer(desk, capsys, "d") == "d: is a folder; give the path of a scenario file."
+    (desk / "d" / "scenario.toml").touch()
+    assert answer(desk, capsys, "d").endswith("a scenario file, such as d/scenario.toml.")
 
 
 def test_malformed_toml(desk, capsys):

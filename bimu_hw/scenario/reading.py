@@ -106,7 +106,9 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
     except FileNotFoundError:
         raise ScenarioError(f"{path}: no such file; give the path of a scenario.") from None
     except IsADirectoryError:
-        raise ScenarioError(f"{path}: is a folder; give the path of a scenario file.") from None
+        inside = sorted(path.glob("*.toml"))
+        such = f", such as {inside[0]}" if inside else ""
+        raise ScenarioError(f"{path}: is a folder; give the path of a scenario file{such}.") from None
     except OSError as error:
         raise ScenarioError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
