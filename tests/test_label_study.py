@@ -39,7 +39,8 @@ def test_every_policy_asks_for_about_its_budget(study):
     # 120 queries asked at random with 0.25: within five standard deviations of 0.04.
     assert abs(shares["random"] - 0.25) < 0.2
     assert 0.0 < shares["budgeted, γ = 0.5"] < 0.8
-    assert 0.0 < shares["epistemic"] < 1.0
+    # Its threshold is another chip's, and chips that have seen 60 labels are unlike: it may ask for nothing.
+    assert shares["epistemic"] < 1.0
     # The pilot is apart.
     assert len(list((out / "runs").glob("*.json"))) == 5
 
