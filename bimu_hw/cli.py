@@ -103,6 +103,8 @@ def run(
     from bimu_hw.run import run_scenario
 
     out = Path("runs") / described.run_name if out is None else out
+    if not quiet:
+        _tell_of_compiling()
     result = run_scenario(described, out, overwrite=overwrite, progress=not quiet)
     outcomes = expectation_outcomes(result.summary, described)
     _report(result, outcomes, quiet)
@@ -130,6 +132,13 @@ def resume(context: click.Context, folder: Path, strict: bool, quiet: bool) -> N
     _report(result, outcomes, quiet)
     if strict and not all(outcome.met for outcome in outcomes):
         context.exit(1)
+
+
+def _tell_of_compiling() -> None:
+    """Say why the first run of an installation begins slowly: its kernels are compiled, and kept."""
+    cache = os.environ.get("NUMBA_CACHE_DIR")
+    if cache and not any(Path(cache).rglob("*.nbc")):
+        click.echo("Compiling kernels, once per version and machine; this takes about a minute.", err=True)
 
 
 def _report(result: RunResult, outcomes: Sequence[Outcome], quiet: bool) -> None:
@@ -162,8 +171,9 @@ def validate(scenario: str, seed: int | None, overrides: tuple[str, ...], resolv
         click.echo(json.dumps(described.resolved(), indent=2))
         return
     click.echo(f"{path}: valid: {described.title}")
+    levels = f"{described.n_levels} levels" if described.n_levels else "continuous"
     click.echo(
-        f"storage {described.storage_card.name}, sampling {described.sampler_card.name}, "
+        f"storage {described.storage_card.name} ({levels}), sampling {described.sampler_card.name}, "
         f"components {described.component_card.name}, hash {described.hash[:8]}"
     )
 

@@ -169,7 +169,7 @@ def _append(series: _Series, name: str, number: int, direction: int, value: floa
     if number != len(readings):
         raise DataError(
             f"{where}: pulse {number} of device {name!r} follows {len(readings)} readings; pulses of a device count "
-            "from 0 without a gap, one reading each."
+            "from 0 without a gap, one reading each, through ups and downs."
         )
     readings.append((number, direction, value))
 
