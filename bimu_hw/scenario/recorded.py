@@ -35,7 +35,7 @@ Specs = Mapping[str, ParamSpec]
 #: What a card's numbers are kept under.
 _PARTS = ("params", "costs", "nonidealities")
 #: The SI units a key of a scenario can have; which one follows from the example in its schema.
-_UNITS = ("s", "Hz", "K", "ohm", "S", "V", "A", "J", "W", "F", "m", "m^2")
+_UNITS = ("s", "Hz", "K", "ohm", "S", "V", "A", "J", "W", "F", "m", "m^2", "rad")
 
 
 @dataclass(frozen=True)

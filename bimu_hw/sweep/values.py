@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pydantic import BaseModel
-
 from bimu_hw.cards import COMPONENT_COSTS, common_specs, device_specs
 from bimu_hw.devices import get_model
 from bimu_hw.scenario import Scenario
@@ -38,7 +36,7 @@ def value_of(scenario: Scenario, key: str) -> Any:
     if isinstance(value, (int, float)):
         return float(value)
     # A list of tables, such as pauses, as the scenario has it.
-    return json.dumps([one.model_dump(mode="json") if isinstance(one, BaseModel) else one for one in value])
+    return json.dumps([one.model_dump(mode="json") if hasattr(one, "model_dump") else one for one in value])
 
 
 def attrs_of(scenario: Scenario, key: str) -> dict[str, str]:
