@@ -24,6 +24,7 @@ from bimu_hw.report.sweep_page import (
     SENSES,
     axis_rows,
     cards_of,
+    drawing_along,
     place_of,
     seeds_of,
     states_of,
@@ -221,16 +222,9 @@ def _over_axes(sweeps: Mapping[str, xr.Dataset]) -> list[Drawing]:
              str(first[quantity].attrs.get("units", "1")), words)
             for quantity, words in QUANTITIES if all(quantity in results for results in sweeps.values())
         ]  # fmt: skip
-
-        def draw(each: Sequence[Any], panels: Any = panels, axis: str = axis) -> None:
-            for k, (at, (groups, units, words)) in enumerate(zip(each, panels, strict=True)):
-                plots_compare.plot_along(groups, first[axis], at, units, words)
-                if k and at.get_legend() is not None:
-                    at.get_legend().remove()
-
         others = ", means over the other axes of each sweep" if len(sweep_axes(first)) > 1 else ""
         caption = f"Results over {axis.replace('_', ' ')}{others}; bars: 95 % bootstrap intervals over seeds."
-        found.append(Drawing(f"axis_{axis}", caption, draw, wide=True, panels=len(panels)))
+        found.append(drawing_along(first[axis], panels, caption))
     return found
 
 

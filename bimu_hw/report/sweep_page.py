@@ -43,6 +43,8 @@ QUANTITIES = (
 )  # fmt: skip
 #: The two results whose front is drawn.
 SENSES = {"energy_per_query_all": "min", "accuracy": "max"}
+#: Lines by name with their means along an axis, the unit, and words for what is drawn.
+Panel = tuple[dict[str, xr.Dataset], str, str]
 #: Most lines of one panel, and most rows of the table of points.
 _MOST_LINES, _MOST_ROWS = 6, 60
 #: Most points of a front that are told apart by letters.
@@ -176,7 +178,7 @@ def _how_drawn(results: xr.Dataset, axes: Sequence[str]) -> str:
 
 def _drawing(results: xr.Dataset, axis: str, axes: Sequence[str]) -> Drawing:
     partner = _partner(results, axis, axes)
-    panels: list[tuple[dict[str, xr.Dataset], str, str]] = []
+    panels: list[Panel] = []
     for name, words in QUANTITIES:
         if name not in results or not bool(np.isfinite(results[name]).any()):
             continue
@@ -187,16 +189,21 @@ def _drawing(results: xr.Dataset, axis: str, axes: Sequence[str]) -> Drawing:
         }  # fmt: skip
         panels.append((groups, str(results[name].attrs.get("units", "1")), words))
 
+    with_lines = f", by {partner.replace('_', ' ')}" if partner else ""
+    return drawing_along(results[axis], panels, f"Results over {axis.replace('_', ' ')}{with_lines}.")
+
+
+def drawing_along(x: xr.DataArray, panels: Sequence[Panel], caption: str) -> Drawing:
+    """Return a figure of results over an axis of a sweep: a panel each, with one legend for all."""
+
     def draw(each: Sequence[Axes]) -> None:
         for k, (at, (groups, units, words)) in enumerate(zip(each, panels, strict=True)):
-            plots_compare.plot_along(groups, results[axis], at, units, words)
+            plots_compare.plot_along(groups, x, at, units, words)
             legend = at.get_legend()
             if k and legend is not None:  # once is enough
                 legend.remove()
 
-    with_lines = f", by {partner.replace('_', ' ')}" if partner else ""
-    caption = f"Results over {axis.replace('_', ' ')}{with_lines}."
-    return Drawing(f"axis_{axis}", caption, draw, wide=True, panels=len(panels))
+    return Drawing(f"axis_{x.name}", caption, draw, wide=True, panels=len(panels))
 
 
 def _pareto(results: xr.Dataset, axes: Sequence[str]) -> list[Drawing]:

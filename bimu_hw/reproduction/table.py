@@ -96,7 +96,7 @@ def write_report(study: Study, out: Path, cells: Iterable[Cell]) -> Path:
 
 
 def _groups(study: Study, out: Path, cells: Iterable[Cell]) -> dict[tuple[Row, int], set[int]]:
-    """Return the seeds of every row and number of tasks, asked for now or found in the folder, in the study's order."""
+    """Return the seeds, asked for or found in the folder, of every row and number of tasks, in the study's order."""
     names = {row.name: k for k, row in enumerate(study.rows)}
     found: dict[tuple[int, int], set[int]] = {}
     for cell in cells:
