@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+import time
+
 import numpy as np
 import pytest
 from building import analog, ideal_arrays, make_card, make_chip, synapse_spec
 
 from bimu_hw.crossbar import fused
+from bimu_hw.crossbar.team import AVAILABLE
 from bimu_hw.kernels.blocks import block_range, block_rows, count_pairs
 from bimu_hw.kernels.mvm import convert_and_add, tile_sums
 from bimu_hw.kernels.network import predictions, query_uncertainty
@@ -97,6 +102,38 @@ def test_the_number_of_threads_changes_nothing(gradient, storage, monkeypatch):
     for threads in (2, 3):
         many = learned(RULES["bimu"](), gradient, STORAGES[storage](), "residue", sizes=sizes, threads=threads)
         assert_same(one, many)
+
+
+def steps_on_large_layers(rule, threads, pause=0.0):
+    """Return what relaxed steps with tasks that end leave behind, on layers that threads share, and the threads."""
+    chip = make_chip((301, 90, 64, 10), synapses=synapse_spec(make_card("ideal_storage", n_levels=0)), threads=threads)
+    rng, done = np.random.default_rng(6), []
+    for event in range(6):
+        time.sleep(pause)
+        result = chip.learn(analog(rng.normal(size=301)), event % 10, event, 0.0, rule, "relaxed")
+        done += [result.loss, *((p.pulses_up, p.pulses_down) for p in result.programming)]
+        if event % 2:
+            chip.end_task(rule)
+    return done, [array.copy() for s in chip.layers for array in (s.lam, *s.shape_arrays())]
+
+
+@pytest.mark.skipif(not AVAILABLE, reason="there are no teams on this system")
+@pytest.mark.parametrize("rule", ["bimu", "bayesbinn"])
+def test_a_team_has_the_bits_of_one_thread_also_after_it_slept(rule):
+    one = steps_on_large_layers(RULES[rule](), 1)
+    for threads, pause in ((2, 0.0), (3, 0.0), (2, 0.05)):
+        assert_same(one, steps_on_large_layers(RULES[rule](), threads, pause))
+
+
+@pytest.mark.skipif(not AVAILABLE, reason="there are no teams on this system")
+def test_the_threads_of_a_team_end_with_their_chip():
+    before = threading.active_count()
+    chip = make_chip((301, 90, 10), synapses=synapse_spec(make_card("ideal_storage", n_levels=0)), threads=3)
+    chip.learn(analog(np.ones(301)), 0, 0, 0.0, RULES["bimu"](), "relaxed")
+    assert threading.active_count() == before + 2
+    del chip
+    gc.collect()
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("n_out", [1, 2, 10, 19, 100, 2000])

@@ -8,18 +8,19 @@ all noise: doing one again gives the same bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from bimu_hw.crossbar.encoding import FloatArray, InitialLam, gradient_planes, hidden_planes
 from bimu_hw.crossbar.fused import BlockedLayer
 from bimu_hw.crossbar.keys import event_key
-from bimu_hw.crossbar.normalisation import LayerNorm, make_normalisation
+from bimu_hw.crossbar.layer import Layer
+from bimu_hw.crossbar.normalisation import make_normalisation
 from bimu_hw.crossbar.readout import ArraySpec, Readout, Reads, build_circuit
+from bimu_hw.crossbar.step import RelaxedStep
 from bimu_hw.crossbar.synapses import Programming, Seeds, SynapseArray, SynapseSpec
 from bimu_hw.crossbar.workers import Workers
 from bimu_hw.devices import ROOM_TEMPERATURE
@@ -31,9 +32,8 @@ from bimu_hw.kernels.network import (
     activate_backward,
     loss_gradient,
 )
+from bimu_hw.kernels.rules import Coefficients
 from bimu_hw.random import Purpose, stream_key
-
-_ONE_PLANE = np.ones(1, np.float32)
 
 ACTIVATIONS = {"reverse_binary_gate": REVERSE_BINARY_GATE, "sign": SIGN}
 
@@ -103,70 +103,6 @@ class LearnResult(NamedTuple):
     programming: tuple[Programming, ...]
 
 
-@dataclass
-class _Layer:
-    """One layer's synapses and the buffers its kernels write to."""
-
-    synapses: SynapseArray
-    forward: Readout
-    backward: Readout
-    n_sample: int
-    blocks: BlockedLayer
-    norm: LayerNorm
-    weights: npt.NDArray[np.int8] = field(init=False)
-
-    def __post_init__(self) -> None:
-        n_in, n_out = self.synapses.shape
-        s = self.n_sample
-        self.weights = np.zeros((0, n_in, n_out), np.int8)
-        self.y = np.zeros((s, n_out), np.float32)
-        self.partial = np.zeros((s, n_out), np.float32)
-        self.normal = np.zeros((s, n_out), np.float32)
-        self.inverse_deviation = np.zeros(s, np.float32)
-        self.h = np.zeros((s, n_out), np.float32)
-        self.delta = np.zeros((s, n_out), np.float32)
-        self.gradient = np.zeros(0, np.float32)
-        self.request = np.zeros(0, np.float32)
-        self.back = np.zeros((s, n_in), np.float32)
-        self.planes = np.zeros((1, 1, n_in), np.float32)
-        self.plane_weight = np.ones(1, np.float32)
-        self.slots: tuple[int, ...] | None = None
-        self.x = np.zeros((1, n_in), np.float32)
-        self.backward_planes = np.zeros((s, 1, n_out), np.float32)
-        self.backward_weights = self.weights
-
-        # Whether the last forward pass went through binary weights, those in `weights`; a relaxed one has none.
-        self.binary = False
-
-    @property
-    def per_look(self) -> bool:
-        return self.synapses.spec.holds == "read"
-
-    def draw(self, event: int, now: float, n_plane: int, *, probe: bool = False) -> None:
-        """Read the store and draw this query's weights into `weights` (int8[look, wordline, bitline])."""
-        looks = self.n_sample * (n_plane if self.per_look else 1)
-        if self.weights.shape[0] != looks:
-            self.weights = np.zeros((looks, *self.synapses.shape), np.int8)
-        self.look(event, now, self.weights, probe=probe)
-
-    def look(
-        self, event: int, now: float, out: npt.NDArray[np.int8], stream: int = 0, *, probe: bool = False
-    ) -> None:
-        """Draw the looks of all samples, sample by sample where each one needs a reading of the store of its own.
-
-        The looks of a backward read (`stream` 1) follow the forward pass and share its reading where there is but one.
-        """
-        synapses, n = self.synapses, out.shape[0] // self.n_sample
-        if not synapses.reads_per_sample:
-            if not stream:
-                synapses.read(event, now, probe=probe)
-            synapses.sample(event, now, out, stream=stream, probe=probe)
-            return
-        for s in range(self.n_sample):
-            synapses.read(event, now, s + stream * self.n_sample, probe=probe)
-            synapses.sample(event, now, out[s * n : (s + 1) * n], s * n, stream, probe=probe)
-
-
 class Chip:
     """Arrays and digital unit of a network.
 
@@ -218,8 +154,9 @@ class Chip:
             forward, backward = Readout(array, *circuits), Readout(array, *circuits, transposed=True)
             blocks = BlockedLayer(array, n_sample, self._workers)
             norm = make_normalisation(normalisation, *shape, statistics_window)
-            self._layers.append(_Layer(array, forward, backward, n_sample, blocks, norm))
+            self._layers.append(Layer(array, forward, backward, n_sample, blocks, norm))
         self.normalisation_bits = self._layers[0].norm.kept_bits
+        self._tile = (arrays.tile_wordlines, arrays.tile_bitlines, arrays.write_columns)
         self._relaxed_keys = [stream_key(seeds.noise, Purpose.RELAXED_SAMPLE, k) for k in range(len(self._layers))]
 
     @property
@@ -375,6 +312,11 @@ class Chip:
             needs no forward pass.
         """
         relaxed = gradient == "relaxed"
+        numbers = self._in_numbers(rule)
+        if relaxed and numbers and self._whole_steps is not None:
+            return LearnResult(
+                *self._whole_steps.learn(example.x, label, event, now, numbers, rule.epsilon, self._tile)
+            )
         if relaxed:
             self._relaxed_pass(example.x, event)
         elif not held:
@@ -393,23 +335,35 @@ class Chip:
                     activate_backward(layer.back, below.normal, self.activation, below.delta)
         for layer in self._layers:
             layer.norm.learn(layer.y)
-        return self._update(loss, event, now, rule, relaxed)
+        return self._update(loss, event, now, rule, numbers, relaxed)
 
-    def _update(self, loss: float, event: int, now: float, rule: LearningRule, relaxed: bool) -> LearnResult:
-        """Program every layer; rules that the kernels know by numbers in one pass, others in several."""
-        arrays = self.arrays
-        tile = (arrays.tile_wordlines, arrays.tile_bitlines, arrays.write_columns)
+    def _in_numbers(self, rule: LearningRule) -> list[Coefficients]:
+        """Return the rule in numbers for every layer; empty if it has none, or works on lam as read with errors."""
         numbers = getattr(rule, "coefficients", None)
-        done = []
-        if numbers is not None and not any(layer.synapses.read_with_error for layer in self._layers):
+        if numbers is None or any(layer.synapses.read_with_error for layer in self._layers):
+            return []
+        return [numbers(k, layer.synapses.lam.size) for k, layer in enumerate(self._layers)]
+
+    @cached_property
+    def _whole_steps(self) -> RelaxedStep | None:
+        """Relaxed steps in one call; None where something comes between their parts."""
+        if not RelaxedStep.fits(self._layers):
+            return None
+        return RelaxedStep(self._layers, self._relaxed_keys, self.activation, self._workers.threads)
+
+    def _update(
+        self, loss: float, event: int, now: float, rule: LearningRule, numbers: list[Coefficients], relaxed: bool
+    ) -> LearnResult:
+        """Program every layer; rules that the kernels know by numbers in one pass, others in several."""
+        tile, done = self._tile, []
+        if numbers:
             # From the last layer back: as a rule its first block says that the gradient is not zero.
             if all(
                 layer.blocks.gradient_is_zero(layer.x, layer.delta, relaxed, rule.epsilon)
                 for layer in reversed(self._layers)
             ):
                 return LearnResult(loss, False, ())
-            for k, layer in enumerate(self._layers):
-                in_numbers = numbers(k, layer.synapses.lam.size)
+            for layer, in_numbers in zip(self._layers, numbers, strict=True):
                 done.append(
                     layer.blocks.update(layer.x, layer.delta, relaxed, rule.epsilon, in_numbers, event, now, tile)
                 )
@@ -424,7 +378,7 @@ class Chip:
             done.append(layer.synapses.program_request(layer.request, event, now, *tile))
         return LearnResult(loss, True, tuple(done))
 
-    def _gradient(self, layer: _Layer, relaxed: bool, epsilon: float) -> bool:
+    def _gradient(self, layer: Layer, relaxed: bool, epsilon: float) -> bool:
         """Write a layer's gradient and return whether all of it is exactly zero."""
         if not layer.gradient.size:
             layer.gradient, layer.request = np.zeros_like(layer.synapses.lam), np.zeros_like(layer.synapses.lam)
@@ -433,14 +387,13 @@ class Chip:
     def _relaxed_pass(self, x: FloatArray, event: int) -> None:
         last = len(self._layers) - 1
         for k, layer in enumerate(self._layers):
-            layer.x, layer.binary = x, False
-            layer.planes, layer.plane_weight = x[:, None, :], _ONE_PLANE
+            layer.drive_relaxed(x)
             key = event_key(self._relaxed_keys[k], event)
             activation = self.activation if k < last else -1
             layer.blocks.forward(x, key, layer.normal, layer.inverse_deviation, activation, layer.h)
             x = layer.h
 
-    def _backward_read(self, layer: _Layer, event: int, now: float) -> None:
+    def _backward_read(self, layer: Layer, event: int, now: float) -> None:
         """Read the layer's array transposed: gradient with respect to its inputs, into `layer.back`."""
         planes, weight = gradient_planes(layer.delta, self.arrays.gradient_bits, self.arrays.inputs)
         weights = layer.weights

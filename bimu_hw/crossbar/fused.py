@@ -6,16 +6,20 @@ they need and the calls, shared out among threads by whole blocks.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from bimu_hw.crossbar.encoding import FloatArray
+from bimu_hw.crossbar.keys import event_key
 from bimu_hw.crossbar.synapses import Programming, SynapseArray
 from bimu_hw.crossbar.workers import Workers
 from bimu_hw.kernels import aligned_zeros
 from bimu_hw.kernels.blocks import block_rows, count_chunks, count_pairs
 from bimu_hw.kernels.gradient import gradient, gradient_is_zero
 from bimu_hw.kernels.plain import plain_product, plain_products
+from bimu_hw.kernels.programming import STOCHASTIC
 from bimu_hw.kernels.relaxed import relaxed_backward, relaxed_finish, relaxed_product
 from bimu_hw.kernels.rules import Coefficients
 from bimu_hw.kernels.update import count_pulses, list_counts, update_layer
@@ -52,9 +56,9 @@ class BlockedLayer:
         self._weights = np.zeros((0, 0, 0), np.float32)
         cells = self.rows * n_out
         # One work space per thread.
-        self._work = [aligned_zeros((5 + n_sample, cells)) for _ in range(self._workers.threads)]
-        self._words = [aligned_zeros((2, cells), np.uint32) for _ in range(self._workers.threads)]
-        self._keys = [np.zeros((n_sample, 2), np.uint32) for _ in range(self._workers.threads)]
+        self._work = aligned_zeros((workers.threads, 5 + n_sample, cells))
+        self._words = aligned_zeros((workers.threads, 2, cells), np.uint32)
+        self._keys = aligned_zeros((workers.threads, n_sample, 2), np.uint32)
         self._busy = np.zeros(self.n_blocks, np.int32)
         self._counts = aligned_zeros(synapses.lam.size)
         self._sums = np.zeros((0, 0), np.float32)
@@ -62,16 +66,23 @@ class BlockedLayer:
         self._listed = np.zeros(0, np.float32)
 
     def _prepare(self) -> None:
-        self._weights = aligned_zeros((self.n_blocks, self._n_sample, self.rows * self._n_out))
-        self._partial = aligned_zeros((self._n_chunks, self._n_sample, self._n_out))
+        if not self._weights.size:
+            self._weights = aligned_zeros((self.n_blocks, self._n_sample, self.rows * self._n_out))
+            self._partial = aligned_zeros((self._n_chunks, self._n_sample, self._n_out))
+
+    def step_arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """Return what a whole step works on (`bimu_hw.kernels.step`): weights, partial sums, work space with one more
+        axis in front, the thread, counts and busy blocks.
+        """
+        self._prepare()
+        return self._weights, self._partial, self._work, self._words, self._keys, self._counts, self._busy
 
     def forward(
         self, x: FloatArray, key: np.uint64, normal: FloatArray, inverse_deviation: FloatArray, activation: int,
         h: FloatArray,
     ) -> None:  # fmt: skip
         """Draw relaxed weights, multiply, normalise and activate (`relaxed_finish`)."""
-        if not self._weights.size:
-            self._prepare()
+        self._prepare()
         mean = self.synapses.shape_arrays()[0]
 
         def part(first: int, last: int, number: int) -> None:
@@ -130,27 +141,31 @@ class BlockedLayer:
         """
         synapses = self.synapses
         plan = synapses.plan_update(event, now)
+        key = event_key(plan.key, event) if plan.policy == STOCHASTIC else plan.key
         tallies: list[tuple[int, int, int]] = []
 
         def part(first: int, last: int, number: int) -> None:
             tallies.append(
                 update_layer(
                     x, delta, self._weights, relaxed, np.float32(epsilon), rule.rule, rule.coefficient, rule.lam_prior,
-                    plan.policy, plan.scales, plan.exact, plan.key, plan.residue, plan.requested, self.rows, first,
+                    plan.policy, plan.scales, plan.exact, key, plan.residue, plan.requested, self.rows, first,
                     last, self._work[number], synapses.lam, plan.tanh, plan.sech2, self._counts, self._busy,
                 )
             )  # fmt: skip
 
         self._workers.split_numbered(self.n_blocks // 2, part)
         some, up, plain = (sum(column) for column in zip(*tallies, strict=True))
+        if plan.exact:
+            return self.have_moved(some, up, plain, now, tile)
+        cells, counts = self._list(some) if some < self._counts.size else (synapses.all_cells, self._counts)
+        return synapses.send(cells, counts, event, now, *tile)
+
+    def have_moved(self, some: int, up: int, plain: int, now: float, tile: tuple[int, int, int]) -> Programming:
+        """Take note that exact continuous elements have moved: what `update_layer` returned, all parts together."""
+        synapses = self.synapses
         if plain == self.n_blocks:
             return synapses.all_have_moved(up, now, *tile)
-        if some < self._counts.size or plan.exact:
-            cells, counts = self._list(some)
-        else:
-            cells, counts = synapses.all_cells, self._counts
-        if not plan.exact:
-            return synapses.send(cells, counts, event, now, *tile)
+        cells, counts = self._list(some)
         synapses.have_moved(cells, now)
         count_pulses(cells, counts, synapses.state.pulse_count)
         return Programming(up, some - up, synapses.writing.of_list(cells, counts, *tile).tiles)

@@ -96,7 +96,7 @@ class Programming(NamedTuple):
 
 
 class UpdatePlan(NamedTuple):
-    """What an update in one pass works on (`bimu_hw.kernels.update.update_layer`)."""
+    """What an update in one pass works on (`bimu_hw.kernels.update.update_layer`); `key` is before the event."""
 
     policy: int
     scales: tuple[np.float32, np.float32, np.float32, np.float32]

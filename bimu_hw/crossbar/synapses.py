@@ -488,11 +488,9 @@ class SynapseArray:
         """
         self.advance(event, now)
         tanh, sech2 = self.shape_arrays()
-        policy = POLICIES[self.spec.policy]
         return UpdatePlan(
-            policy, self._scales,
-            event_key(self._key_rounding, event) if policy == STOCHASTIC else self._key_rounding, self.residue,
-            self._running_total(), self._exact, tanh, sech2,
+            POLICIES[self.spec.policy], self._scales, self._key_rounding, self.residue, self._running_total(),
+            self._exact, tanh, sech2,
         )  # fmt: skip
 
     def snapshot(self, now: float) -> dict[str, npt.NDArray[np.generic]]:

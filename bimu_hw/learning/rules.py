@@ -120,9 +120,13 @@ class BayesBinn:
             self._prior(layer, lam.size)[part], out[part],
         )  # fmt: skip
 
+    @cached_property
+    def _numbers(self) -> Coefficients:
+        return coefficients_of(BAYESBINN, self.lr, self.prior_strength)
+
     def coefficients(self, layer: int, n_cells: int) -> Coefficients:
         """Return the rule in numbers, for updates in one pass."""
-        return coefficients_of(BAYESBINN, self.lr, self.prior_strength, lam_prior=self._prior(layer, n_cells))
+        return self._numbers._replace(lam_prior=self._prior(layer, n_cells))
 
     def _prior(self, layer: int, n_cells: int) -> FloatArray:
         while len(self.lam_prior) <= layer:

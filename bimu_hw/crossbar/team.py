@@ -1,0 +1,89 @@
+"""Threads that stay inside a kernel from step to step, since waking one takes as long as a fifth of a step.
+
+Between two steps they look at a board (`bimu_hw.kernels.team`) and offer the processor to others now and then; one that
+has looked in vain for a millisecond or two leaves the kernel and sleeps.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bimu_hw.crossbar.encoding import FloatArray
+from bimu_hw.kernels.team import LEAVE, call, new_board
+
+#: Whether there are teams here: a thread that waits must be able to offer its processor to others.
+AVAILABLE = hasattr(os, "sched_yield")
+
+
+class Team:
+    """The ranks from 1 on, a thread each; whoever calls is rank 0.
+
+    Parameters
+    ----------
+    ranks : int
+        With the caller.
+    n_in : int
+        Numbers of an example.
+
+    Attributes
+    ----------
+    board : int64[rank + 1, 8]
+    x : float32[1, n_in]
+        The example of the step that was called for last.
+    """
+
+    def __init__(self, ranks: int, n_in: int) -> None:
+        self.board = new_board(ranks)
+        self.x = np.zeros((1, n_in), np.float32)
+        self._wake = [threading.Event() for _ in range(1, ranks)]
+        self._threads: list[threading.Thread] = []
+        self._dismiss: Callable[[], None] | None = None
+
+    def employ(self, serve: Callable[..., None], *step: Any) -> None:
+        """Let the ranks serve with other arguments from now on: ``serve(board, rank, x, *step)``."""
+        self.dismiss()
+        # Compiled here, where waiting for it hinders nobody.
+        self.board[-1, LEAVE] = 1
+        serve(self.board, len(self._wake), self.x, *step)
+        self.board[-1, LEAVE] = 0
+        for rank, wake in enumerate(self._wake, 1):
+            wake.clear()
+            arguments = (serve, self.board, rank, self.x, *step)
+            thread = threading.Thread(target=_work, args=(wake, *arguments), name=f"bimu-{rank}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        # At the end of the team, or of the interpreter, nobody is left inside a kernel.
+        self._dismiss = weakref.finalize(self, _dismiss, self.board, self._wake, self._threads)
+
+    def dismiss(self) -> None:
+        """Let the threads end."""
+        if self._dismiss is not None:
+            self._dismiss()
+        self._threads, self._dismiss = [], None
+
+    def call(self, event: int, label: int, x: FloatArray) -> None:
+        """Call the ranks to a step; rank 0 is expected to take part in it."""
+        if call(self.board, label, event, x, self.x):
+            for wake in self._wake:
+                wake.set()
+
+
+def _work(wake: threading.Event, serve: Callable[..., None], board: Any, *arguments: Any) -> None:
+    while not board[-1, LEAVE]:
+        wake.wait()
+        wake.clear()
+        serve(board, *arguments)
+
+
+def _dismiss(board: Any, wake: list[threading.Event], threads: list[threading.Thread]) -> None:
+    board[-1, LEAVE] = 1
+    for event in wake:
+        event.set()
+    for thread in threads:
+        thread.join()
