@@ -11,11 +11,11 @@ import pytest
 from building import analog, ideal_arrays, make_card, make_chip, synapse_spec
 
 from bimu_hw.crossbar import fused
-from bimu_hw.crossbar.team import AVAILABLE
 from bimu_hw.kernels.blocks import block_range, block_rows, count_pairs
 from bimu_hw.kernels.mvm import convert_and_add, tile_sums
 from bimu_hw.kernels.network import predictions, query_uncertainty
 from bimu_hw.kernels.plain import plain_product
+from bimu_hw.kernels.team import AVAILABLE
 from bimu_hw.kernels.update import count_all, count_pulses
 from bimu_hw.learning.rules import BayesBinn, Bimu
 from device_models.nonidealities import add_pulses
@@ -127,6 +127,7 @@ def test_a_team_has_the_bits_of_one_thread_also_after_it_slept(rule):
 
 @pytest.mark.skipif(not AVAILABLE, reason="there are no teams on this system")
 def test_the_threads_of_a_team_end_with_their_chip():
+    gc.collect()
     before = threading.active_count()
     chip = make_chip((301, 90, 10), synapses=synapse_spec(make_card("ideal_storage", n_levels=0)), threads=3)
     chip.learn(analog(np.ones(301)), 0, 0, 0.0, RULES["bimu"](), "relaxed")

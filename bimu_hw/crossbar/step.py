@@ -14,12 +14,12 @@ import numpy as np
 from bimu_hw.crossbar.encoding import FloatArray
 from bimu_hw.crossbar.layer import Layer
 from bimu_hw.crossbar.synapses import Programming
-from bimu_hw.crossbar.team import AVAILABLE, Team
+from bimu_hw.crossbar.team import Team
 from bimu_hw.devices import time_matters
 from bimu_hw.kernels import aligned_zeros
 from bimu_hw.kernels.rules import Coefficients
 from bimu_hw.kernels.step import WORTH_SHARING, relaxed_step, serve
-from bimu_hw.kernels.team import new_board
+from bimu_hw.kernels.team import AVAILABLE, new_board
 
 
 class RelaxedStep:

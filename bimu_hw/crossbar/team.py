@@ -6,7 +6,6 @@ has looked in vain for a millisecond or two leaves the kernel and sleeps.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -16,9 +15,6 @@ import numpy as np
 
 from bimu_hw.crossbar.encoding import FloatArray
 from bimu_hw.kernels.team import LEAVE, call, new_board
-
-#: Whether there are teams here: a thread that waits must be able to offer its processor to others.
-AVAILABLE = hasattr(os, "sched_yield")
 
 
 class Team:

@@ -9,6 +9,7 @@ A *board* is int64[rank + 1, 8], a cache line for each rank and one for all: see
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,9 @@ _PATIENCE = np.int64(1 << 12)
 _IDLE = np.int64(1 << 19)
 
 intrinsic: Any = extending.intrinsic
-_yield = types.ExternalFunction("sched_yield", types.int32())
+#: Whether a thread that waits can offer its processor to others; without, there are no teams.
+AVAILABLE = hasattr(os, "sched_yield")
+_sched_yield = types.ExternalFunction("sched_yield", types.int32())
 
 
 def new_board(ranks: int) -> np.ndarray:
@@ -69,6 +72,12 @@ def _post(typing_context, board, rank, place, value):
         return context.get_dummy_value()
 
     return types.void(board, types.int64, types.int64, types.int64), generate
+
+
+@inline(borrowed=True)
+def _yield():
+    if AVAILABLE:
+        _sched_yield()
 
 
 @inline(borrowed=True)
