@@ -299,6 +299,10 @@ class SamplerModel:
         What time does to the state; None: nothing.
     evolves : tuple of str
         As in `StorageModel`.
+    compares : str or None
+        Optional, for speed: the int32 variable with which ``sample`` compares numbers, if it does nothing else:
+        `bimu_hw.kernels.draw.draw_looks` of it. The framework may then draw by itself, while it multiplies. The
+        conformance suite compares the bits.
     remembers : tuple of str
         State variables through which a call of ``sample`` or ``advance`` acts on a later ``sample``.
     drive : callable or None
@@ -324,6 +328,7 @@ class SamplerModel:
     advance: Callable[..., None] | None = None
     evolves: tuple[str, ...] = ()
     remembers: tuple[str, ...] = ()
+    compares: str | None = None
     drive: Callable[..., Any] | None = None
     drive_name: str = ""
     costs: tuple[ParamSpec, ...] = SAMPLER_COSTS
@@ -400,6 +405,10 @@ def check_model(model: DeviceModel, where: str) -> None:
         unknown = set(model.remembers) - names
         if unknown:
             raise DeviceModelError(f"{where}: remembers {sorted(unknown)}, which the state lacks; declare it there.")
+        if model.compares is not None and model.compares not in names:
+            raise DeviceModelError(
+                f"{where}: compares is {model.compares!r}, which the state lacks; declare it there."
+            )
     if isinstance(model, StorageModel):
         missing = {"pulse_count", "fault"} - names
         if missing:

@@ -108,6 +108,7 @@ MODEL = SamplerModel(
     fabricate=fabricate,
     bias=bias,
     sample=sample,
+    compares="threshold",
     holds=("query", "read"),
     store_reads="sample",
     drive=drive,

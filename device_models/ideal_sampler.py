@@ -79,5 +79,6 @@ MODEL = SamplerModel(
     fabricate=fabricate,
     bias=bias,
     sample=sample,
+    compares="threshold",
     holds=("query", "read"),
 )

@@ -142,6 +142,7 @@ MODEL = SamplerModel(
     fabricate=fabricate,
     bias=bias,
     sample=sample,
+    compares="threshold",
     holds=("read", "query"),
     drive=drive,
     drive_name="(G+ - G-) / noise",

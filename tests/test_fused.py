@@ -14,7 +14,7 @@ from bimu_hw.crossbar import fused
 from bimu_hw.kernels.blocks import block_range, block_rows, count_pairs
 from bimu_hw.kernels.mvm import convert_and_add, tile_sums
 from bimu_hw.kernels.network import predictions, query_uncertainty
-from bimu_hw.kernels.plain import plain_product
+from bimu_hw.kernels.plain import plain_product, sum_columns
 from bimu_hw.kernels.team import AVAILABLE
 from bimu_hw.kernels.update import count_all, count_pulses
 from bimu_hw.learning.rules import BayesBinn, Bimu
@@ -148,8 +148,12 @@ def test_blocks_cover_every_word_line_once_in_order(n_in, n_out):
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize(
-    ("n_in", "n_out", "tile_rows"), [(784, 100, 128), (13, 3, 5), (8, 1, 8), (3, 7, 128), (50, 56, 7), (9, 113, 4)]
-)
+    ("n_in", "n_out", "tile_rows"),
+    [
+        (784, 100, 128), (13, 3, 5), (8, 1, 8), (3, 7, 128), (50, 56, 7), (9, 113, 4), (6, 16, 4), (5, 17, 2),
+        (9, 35, 4), (9, 36, 4), (7, 37, 3), (11, 64, 4), (9, 128, 9),
+    ],
+)  # fmt: skip
 def test_the_plain_product_has_the_bits_of_the_general_one(shared, n_in, n_out, tile_rows):
     rng = np.random.default_rng(1)
     n_sample = 3
@@ -164,7 +168,7 @@ def test_the_plain_product_has_the_bits_of_the_general_one(shared, n_in, n_out, 
     convert_and_add(
         sums, np.ones((1, 1), F), exact, np.ones(shape, F), np.zeros(shape, F), F(0), np.uint64(1), 0, word, general
     )
-    work = np.empty((n_sample, n_out), F)
+    work = np.empty((n_sample, 2, sum_columns(n_out)), F)
     for part in ((0, 2), (2, 3)):
         plain_product(x, w, tile_rows, *part, work, plain)
     np.testing.assert_array_equal(plain, general)

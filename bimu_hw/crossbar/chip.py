@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from bimu_hw.crossbar.drawn import DrawnLayer
 from bimu_hw.crossbar.encoding import FloatArray, InitialLam, gradient_planes, hidden_planes
 from bimu_hw.crossbar.fused import BlockedLayer
 from bimu_hw.crossbar.keys import event_key
@@ -154,7 +155,10 @@ class Chip:
             forward, backward = Readout(array, *circuits), Readout(array, *circuits, transposed=True)
             blocks = BlockedLayer(array, n_sample, self._workers)
             norm = make_normalisation(normalisation, *shape, statistics_window)
-            self._layers.append(Layer(array, forward, backward, n_sample, blocks, norm))
+            drawn = None
+            if forward.plain and array.thresholds is not None:
+                drawn = DrawnLayer(array, norm, n_sample, arrays.tile_wordlines, self._workers)
+            self._layers.append(Layer(array, forward, backward, n_sample, blocks, norm, drawn))
         self.normalisation_bits = self._layers[0].norm.kept_bits
         self._tile = (arrays.tile_wordlines, arrays.tile_bitlines, arrays.write_columns)
         self._relaxed_keys = [stream_key(seeds.noise, Purpose.RELAXED_SAMPLE, k) for k in range(len(self._layers))]
@@ -242,19 +246,26 @@ class Chip:
         for k, layer in enumerate(self._layers):
             layer.planes, layer.plane_weight, layer.x, layer.slots = planes, plane_weight, x, slots
             layer.binary = True
-            if fresh:
-                layer.draw(event, now, planes.shape[1], probe=probe)
-            if layer.forward.plain and layer.weights.shape[0] == self.n_sample and plane_weight.tolist() == [1.0]:
-                layer.blocks.plain_forward(planes[:, 0, :], layer.weights, self.arrays.tile_wordlines, layer.y)
+            activation, once = self.activation if k < last else -1, plane_weight.tolist() == [1.0]
+            if fresh and once and layer.drawn is not None:
+                layer.drawn.forward(
+                    planes[:, 0, :], event, now, layer.make_room(self.n_sample), layer.y, activation, layer.normal,
+                    layer.inverse_deviation, layer.h, probe=probe,
+                )  # fmt: skip
             else:
-                layer.forward.hold(None if fresh else layer.weights)
-                layer.forward.read(planes, plane_weight, layer.weights, event, layer.y)
-            layer.norm.forward(layer.y, layer.normal, layer.inverse_deviation)
+                if fresh:
+                    layer.draw(event, now, planes.shape[1], probe=probe)
+                if layer.forward.plain and layer.weights.shape[0] == self.n_sample and once:
+                    layer.blocks.plain_forward(planes[:, 0, :], layer.weights, self.arrays.tile_wordlines, layer.y)
+                else:
+                    layer.forward.hold(None if fresh else layer.weights)
+                    layer.forward.read(planes, plane_weight, layer.weights, event, layer.y)
+                layer.norm.forward(layer.y, layer.normal, layer.inverse_deviation)
+                if k < last:
+                    activate(layer.normal, activation, layer.h)
             if k < last:
-                activate(layer.normal, self.activation, layer.h)
-                x = layer.h
+                x, slots = layer.h, None
                 planes, plane_weight = hidden_planes(x, self._signed_hidden, self.arrays.both_polarities)
-                slots = None
         return self.logits
 
     @property

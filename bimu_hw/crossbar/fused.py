@@ -18,7 +18,7 @@ from bimu_hw.crossbar.workers import Workers
 from bimu_hw.kernels import aligned_zeros
 from bimu_hw.kernels.blocks import block_rows, count_chunks, count_pairs
 from bimu_hw.kernels.gradient import gradient, gradient_is_zero
-from bimu_hw.kernels.plain import plain_product, plain_products
+from bimu_hw.kernels.plain import plain_product, plain_products, sum_columns
 from bimu_hw.kernels.programming import STOCHASTIC
 from bimu_hw.kernels.relaxed import relaxed_backward, relaxed_finish, relaxed_product
 from bimu_hw.kernels.rules import Coefficients
@@ -61,7 +61,7 @@ class BlockedLayer:
         self._keys = aligned_zeros((workers.threads, n_sample, 2), np.uint32)
         self._busy = np.zeros(self.n_blocks, np.int32)
         self._counts = aligned_zeros(synapses.lam.size)
-        self._sums = np.zeros((0, 0), np.float32)
+        self._sums = np.zeros((0, 2, 0), np.float32)
         self._cells = np.zeros(0, np.int32)
         self._listed = np.zeros(0, np.float32)
 
@@ -97,7 +97,7 @@ class BlockedLayer:
     def plain_forward(self, x: FloatArray, weights: npt.NDArray[np.int8], tile_rows: int, out: FloatArray) -> None:
         """Multiply by sampled weights with nothing in between (`bimu_hw.kernels.plain`)."""
         if not self._sums.size:
-            self._sums = np.zeros((self._n_sample, self._n_out), np.float32)
+            self._sums = np.zeros((self._n_sample, 2, sum_columns(self._n_out)), np.float32)
         self._workers.split(
             self._n_sample, lambda first, last: plain_product(x, weights, tile_rows, first, last, self._sums, out)
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from bimu_hw.crossbar.drawn import DrawnLayer
 from bimu_hw.crossbar.encoding import FloatArray
 from bimu_hw.crossbar.fused import BlockedLayer
 from bimu_hw.crossbar.normalisation import LayerNorm
@@ -28,6 +29,8 @@ class Layer:
     n_sample : int
     blocks : BlockedLayer
     norm : LayerNorm
+    drawn : DrawnLayer or None
+        What draws and multiplies in one go, if nothing lies between thresholds, weights and sums.
     weights : int8[look, wordline, bitline]
         The weights of the last forward pass.
     y, normal, h, delta : float32[sample, bitline]
@@ -46,6 +49,7 @@ class Layer:
     n_sample: int
     blocks: BlockedLayer
     norm: LayerNorm
+    drawn: DrawnLayer | None
     weights: npt.NDArray[np.int8] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,10 +86,13 @@ class Layer:
 
     def draw(self, event: int, now: float, n_plane: int, *, probe: bool = False) -> None:
         """Read the store and draw this query's weights into `weights` (int8[look, wordline, bitline])."""
-        looks = self.n_sample * (n_plane if self.per_look else 1)
+        self.look(event, now, self.make_room(self.n_sample * (n_plane if self.per_look else 1)), probe=probe)
+
+    def make_room(self, looks: int) -> npt.NDArray[np.int8]:
+        """Return `weights` with room for a number of looks."""
         if self.weights.shape[0] != looks:
             self.weights = np.zeros((looks, *self.synapses.shape), np.int8)
-        self.look(event, now, self.weights, probe=probe)
+        return self.weights
 
     def look(
         self, event: int, now: float, out: npt.NDArray[np.int8], stream: int = 0, *, probe: bool = False

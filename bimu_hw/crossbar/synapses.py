@@ -19,19 +19,12 @@ from bimu_hw.crossbar.nonidealities import LayerNonidealities
 from bimu_hw.crossbar.rails import Rails
 from bimu_hw.crossbar.snapshot import snapshot
 from bimu_hw.crossbar.synapse_spec import POLICIES, Programming, Seeds, SynapseSpec, UpdatePlan, all_cells
-from bimu_hw.crossbar.writing import Writing
+from bimu_hw.crossbar.thresholds import Thresholds
+from bimu_hw.crossbar.writing import Writing, round_request
 from bimu_hw.devices import ROOM_TEMPERATURE, Grid, Site, new_state, time_matters
 from bimu_hw.kernels import aligned_zeros
 from bimu_hw.kernels.elementary import fill_tanh_sech2, update_tanh_sech2
-from bimu_hw.kernels.programming import (
-    DETERMINISTIC,
-    STOCHASTIC,
-    accumulate,
-    accumulate_residue,
-    round_deterministic,
-    round_stochastic,
-    scale_levels,
-)
+from bimu_hw.kernels.programming import accumulate, scale_levels
 from bimu_hw.kernels.update import count_all
 from bimu_hw.nonidealities import Nonidealities, check_nonidealities
 from bimu_hw.random import Purpose, stream_key
@@ -71,6 +64,10 @@ class SynapseArray:
         Time between successive looks at the sampling elements in seconds; set by who knows time, infinite until then.
     version : int
         Counts changes of lam.
+    thresholds : Thresholds or None
+        Where `sample` is but a comparison with thresholds, which nothing but a bias changes.
+    sample_key : uint64
+        Key of the noise of `sample`, without the event.
     """
 
     def __init__(
@@ -131,6 +128,8 @@ class SynapseArray:
         #: Seconds that the devices have aged beyond simulated time (`age`).
         self._aged = 0.0
         self._reading = nothing
+        alone = not (self._copies or self._evolves or self._disturbed) and sampler.compares is not None
+        self.thresholds = Thresholds(str(sampler.compares), self.all_cells) if alone else None
         self.look_interval = float("inf")
         self.version = 0
 
@@ -140,7 +139,7 @@ class SynapseArray:
         self._key_read = noise(Purpose.READ_STORAGE)
         self._key_pulse = noise(Purpose.PULSE)
         self._key_rounding = noise(Purpose.ROUNDING)
-        self._key_sample = noise(Purpose.WEIGHT_SAMPLE)
+        self.sample_key = noise(Purpose.WEIGHT_SAMPLE)
         self._key_advance = noise(Purpose.ADVANCE)
         self._key_disturb = noise(Purpose.DISTURB)
         self._key_controller = noise(Purpose.CONTROLLER_READ)
@@ -186,6 +185,8 @@ class SynapseArray:
             mine[...] = arrays[name]
         self._shape_ready = False
         self._bias_due, self._rails = None, Rails(self.lam.size)
+        if self.thresholds is not None:
+            self.thresholds.moved(self.sampler_state, self.all_cells)
         self.version += 1
 
     def _refresh(self, cells: npt.NDArray[np.int32], now: float) -> None:
@@ -250,6 +251,8 @@ class SynapseArray:
         if self.spec.weights == "sign":
             lam, cells = self._rails.follow(lam, cells, anew=self._noisy)
         self.sampler.bias(state, lam, cells, self.sampler_params, self.site, now)
+        if self.thresholds is not None:
+            self.thresholds.moved(state, cells)
 
     def shape_arrays(self) -> tuple[FloatArray, FloatArray]:
         """Return tanh lam and sech**2 lam, float32[cell]; computed when asked for after a change."""
@@ -377,7 +380,7 @@ class SynapseArray:
         probe : bool
             As in `read`.
         """
-        key = event_key(self._key_sample, event)
+        key = event_key(self.sample_key, event)
         if stream:
             key = event_key(key, 2**63 + stream)
         n_looks = out.shape[0]
@@ -445,14 +448,8 @@ class SynapseArray:
         self.advance(event, now)
         if self._running_total().size:
             accumulate(request, self._requested)
-        scale, lists = self._scales[:2], (self._cells, self._counts)
-        policy = POLICIES[self.spec.policy]
-        if policy == DETERMINISTIC:
-            n = round_deterministic(request, *scale, *lists)
-        elif policy == STOCHASTIC:
-            n = round_stochastic(request, *scale, event_key(self._key_rounding, event), *lists)
-        else:
-            n = accumulate_residue(request, *scale, np.float32(self._register_step), self.residue, *lists)
+        policy, lists = POLICIES[self.spec.policy], (self._cells, self._counts)
+        n = round_request(request, policy, self._scales, event_key(self._key_rounding, event), self.residue, *lists)
         cells, counts = (self._cells[:n], self._counts[:n]) if n < request.size else (self.all_cells, request)
         return self.send(cells, counts, event, now, tile_wordlines, tile_bitlines, write_columns)
 

@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bimu_hw.crossbar.synapse_spec import Programming
-from bimu_hw.kernels.programming import whole_line_operations, write_operations
+from bimu_hw.crossbar.synapse_spec import FloatArray, Programming
+from bimu_hw.kernels.programming import (
+    DETERMINISTIC,
+    STOCHASTIC,
+    accumulate_residue,
+    round_deterministic,
+    round_stochastic,
+    whole_line_operations,
+    write_operations,
+)
 
 
 class Writing:
@@ -66,3 +74,28 @@ class Writing:
             self._of_all[tile] = tiles
         n_in, n_out = self._shape
         return Programming(pulses_up, n_in * n_out - pulses_up, self._of_all[tile])
+
+
+def round_request(
+    request: FloatArray, policy: int, scales: tuple[np.float32, ...], key: np.uint64, residue: FloatArray,
+    cells: npt.NDArray[np.int32], counts: FloatArray,
+) -> int:  # fmt: skip
+    """Turn the asked change of lam (float32[cell], *mutated*) into pulses by a programming policy.
+
+    Parameters
+    ----------
+    scales : tuple
+        As in `UpdatePlan`.
+    cells, counts
+        *Mutated*: list the pulses, unless all cells get some: then `request` holds the counts.
+
+    Returns
+    -------
+    int
+        Number of cells that get pulses.
+    """
+    if policy == DETERMINISTIC:
+        return int(round_deterministic(request, *scales[:2], cells, counts))
+    if policy == STOCHASTIC:
+        return int(round_stochastic(request, *scales[:2], key, cells, counts))
+    return int(accumulate_residue(request, *scales[:3], residue, cells, counts))

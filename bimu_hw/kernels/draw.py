@@ -4,7 +4,7 @@ A cell's random number is a byte of a word that it shares with three neighbours,
 own, which are drawn only where the byte equals the leading bits of the threshold: once in 256 cells. The probabilities
 are those of a comparison with all bits, exactly, and 64 cells are compared at once.
 
-`draw_64` is written in vector instructions, since one of them tells which of 64 comparisons are ties. `draw_number` is
+`_draw_64` is written in vector instructions, since one of them tells which of 64 comparisons are ties. `draw_number` is
 the plain definition of the same numbers; it also decides what is left over at the end of an array.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import extending, types
+from numba.core.datamodel import models
 
 from bimu_hw.kernels import inline, jit
 from bimu_hw.kernels.bits import WEYL, cell_bits, fold, key_halves
@@ -25,16 +26,17 @@ _U32 = np.uint32
 _U64 = np.uint64
 
 _WORDS = 16
-_CELLS = 4 * _WORDS
+#: Cells that are drawn and compared together.
+GROUP = 4 * _WORDS
 #: Cells that are drawn together, for all looks, while their thresholds are in the first-level cache.
-_BLOCK = 16 * _CELLS
+_BLOCK = 16 * GROUP
+_LISTED = 2 * (_BLOCK // GROUP + 1)
 #: What tells the second key of a look from all that devices make of the first.
 _OWN = np.uint64(0x9C3B_1F0E_5A77_D24B)
-_NEXT = np.uint32(_WORDS * int(WEYL) % 2**32)
 
 intrinsic: Any = extending.intrinsic
 _WORD, _BYTE = ir.IntType(32), ir.IntType(8)
-_VECTOR, _BYTES, _MASK = ir.VectorType(_WORD, _WORDS), ir.VectorType(_BYTE, _CELLS), ir.IntType(_CELLS)
+_VECTOR, _BYTES, _MASK = ir.VectorType(_WORD, _WORDS), ir.VectorType(_BYTE, GROUP), ir.IntType(GROUP)
 
 
 @inline
@@ -55,73 +57,145 @@ def look_keys(key, keys):
     keys[2], keys[3] = key_halves(fold(key, _OWN))
 
 
+class _WeylType(types.Type):
+    """Numba's name for the Weyl terms of `_WORDS` words that follow each other."""
+
+    def __init__(self) -> None:
+        super().__init__(name="weyl_terms")
+
+
+_WEYL_TERMS = _WeylType()
+
+
+@extending.register_model(_WeylType)
+class _WeylModel(models.PrimitiveModel):
+    def __init__(self, manager, numba_type):
+        super().__init__(manager, numba_type, _VECTOR)
+
+
+def _constant(value):
+    return ir.Constant(_VECTOR, [value] * _WORDS)
+
+
+def _splat(builder, value):
+    first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(_WORD, 0))
+    return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), _constant(0))
+
+
 @intrinsic
-def draw_64(typing_context, coarse, index, weyl, high, out):
+def _terms_from(typing_context, weyl):
+    """Return the Weyl terms of a word, whose own is given, and of those that follow it."""
+
+    def generate(context, builder, signature, args):
+        steps = ir.Constant(_VECTOR, [int(WEYL) * k % 2**32 for k in range(_WORDS)])
+        return builder.add(_splat(builder, args[0]), steps)
+
+    return _WEYL_TERMS(types.uint32), generate
+
+
+@intrinsic
+def _next_terms(typing_context, terms):
+    """Return the Weyl terms of the words that follow."""
+
+    def generate(context, builder, signature, args):
+        return builder.add(args[0], _constant(_WORDS * int(WEYL) % 2**32))
+
+    return _WEYL_TERMS(_WEYL_TERMS), generate
+
+
+@intrinsic
+def _draw_64(typing_context, coarse, index, terms, high, out):
     """Draw the bytes of 64 cells and compare them with 64 of `coarse` (int8[cell]), both from `index` on.
 
-    `weyl` is the Weyl term of the first word (`bimu_hw.kernels.bits.scramble`). Writes -1 where the byte is smaller,
-    else +1, to `out` (int8[cell]), and returns a uint64 with a bit for every tie. Words are taken apart from their
-    lowest byte on, as processors with little-endian memory do by reading them.
+    Takes the Weyl terms of their words, of which `bimu_hw.kernels.bits.scramble` is the rest. Writes -1 where the byte
+    is smaller, else +1, to `out` (int8[cell]), and returns a uint64 with a bit for every tie. Words are taken apart
+    from their lowest byte on, as processors with little-endian memory do by reading them.
     """
-
-    def constant(value):
-        return ir.Constant(_VECTOR, [value] * _WORDS)
 
     def generate(context, builder, signature, args):
         def pointer(number):
             data = context.make_array(signature.args[number])(context, builder, args[number]).data
             return builder.bitcast(builder.gep(data, [args[1]]), _BYTES.as_pointer())
 
-        def splat(value):
-            first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(_WORD, 0))
-            return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), constant(0))
-
         def fold_down(x, shift):
-            return builder.xor(x, builder.lshr(x, constant(shift)))
+            return builder.xor(x, builder.lshr(x, _constant(shift)))
 
-        steps = ir.Constant(_VECTOR, [int(WEYL) * k % 2**32 for k in range(_WORDS)])
-        x = builder.xor(fold_down(builder.add(splat(args[2]), steps), 16), splat(args[3]))
-        x = fold_down(builder.mul(x, constant(0x21F0AAAD)), 15)
-        x = fold_down(builder.mul(x, constant(0xD35A2D97)), 15)
+        x = builder.xor(fold_down(args[2], 16), _splat(builder, args[3]))
+        x = fold_down(builder.mul(x, _constant(0x21F0AAAD)), 15)
+        x = fold_down(builder.mul(x, _constant(0xD35A2D97)), 15)
         drawn = builder.bitcast(x, _BYTES)
         threshold = builder.load(pointer(0), align=1)
         smaller = builder.sext(builder.icmp_signed("<", drawn, threshold), _BYTES)
-        builder.store(builder.or_(smaller, ir.Constant(_BYTES, [1] * _CELLS)), pointer(4), align=1)
+        builder.store(builder.or_(smaller, ir.Constant(_BYTES, [1] * GROUP)), pointer(4), align=1)
         return builder.bitcast(builder.icmp_signed("==", drawn, threshold), _MASK)
 
-    return types.uint64(coarse, types.intp, types.uint32, types.uint32, out), generate
+    return types.uint64(coarse, types.intp, _WEYL_TERMS, types.uint32, out), generate
 
 
 @intrinsic
-def _lowest(typing_context, mask):
+def lowest(typing_context, mask):
     """Return the number of the lowest bit that is set, 64 if none is."""
 
     def generate(context, builder, signature, args):
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 
-    return types.int64(types.uint64), generate
+    return types.uint64(types.uint64), generate
 
 
 @inline(borrowed=True)
-def _list_ties(coarse, weyl, high, out, ties):
-    """Decide all cells by their bytes and list those that are ties; return the length of the list."""
-    found = np.int64(0)
-    for c in range(0, out.size, _CELLS):
-        mask = _U64(draw_64(coarse, c, weyl, high, out))  # type: ignore[call-arg]  # numba passes the context
-        weyl = _U32(weyl + _NEXT)
-        # Written in any case and kept if there was a tie: most often there is one or none.
-        ties[found] = _I(c + _lowest(mask))  # type: ignore[call-arg]
-        found += np.int64(mask != _U64(0))
-        mask &= _U64(mask - _U64(1))
-        while mask != _U64(0):
-            ties[found] = _I(c + _lowest(mask))  # type: ignore[call-arg]
-            found += 1
-            mask &= _U64(mask - _U64(1))
+def list_ties(coarse, weyl, high, code, found, ties, out):
+    """Decide all cells by their bytes and list the ties among them; return how long the list is then.
+
+    Parameters
+    ----------
+    coarse : int8[cell]
+        The thresholds' leading bits (`set_coarse`) of 64 cells or a multiple of that.
+    weyl, high : uint32
+        Weyl term of the first word, and high half of the key (`bimu_hw.kernels.bits.scramble`).
+    code : uint64
+        What the first cell is called in the list; the others follow.
+    found : uint64
+        Length of the list so far.
+    ties : uint64[found + cell / 64 + 1, 2]
+        The list, as flat array: for 64 cells with a tie, what the first of them is called, and a bit for every tie.
+    out : int8[cell]
+        *Mutates* `ties`, `out`.
+    """
+    terms = _terms_from(weyl)  # type: ignore[call-arg]  # numba passes the context
+    for c in range(0, out.size, GROUP):
+        mask = _U64(_draw_64(coarse, c, terms, high, out))  # type: ignore[call-arg]
+        terms = _next_terms(terms)  # type: ignore[call-arg]
+        # Written in any case and kept if there was a tie.
+        ties[found] = code
+        ties[found + _U64(1)] = mask
+        found = _U64(found + (_U64(mask != _U64(0)) << _U64(1)))
+        code = _U64(code + _U64(GROUP))
     return found
 
 
 @inline(borrowed=True)
-def _set_coarse(threshold, coarse):
+def first_weyl(keys, cell):
+    """Return the Weyl term of the word of a cell, a multiple of four."""
+    return _U32(_U32(_U32(cell >> 2) + keys[0]) * WEYL)
+
+
+@inline(borrowed=True)
+def decide_tie(keys, coarse, threshold, cell):
+    """Return the weight of a cell whose byte equals `coarse`: what `draw_number` says, its byte being known."""
+    rest = cell_bits(keys[2], keys[3], _U32(cell)) >> _U32(17)
+    return _I8(1) if _I((_I(coarse) + _I(128)) << _I(15)) + _I(rest) >= threshold else _I8(-1)
+
+
+@inline(borrowed=True)
+def draw_singly(threshold, keys, start, out):
+    """Draw the weights of the cells from `start` on by whole numbers."""
+    for c in range(start, threshold.size):
+        number = draw_number(keys[0], keys[1], keys[2], keys[3], _U32(c))
+        out[c] = _I8(1) if _I(number >> _U32(9)) >= threshold[c] else _I8(-1)
+
+
+@inline(borrowed=True)
+def set_coarse(threshold, coarse):
     """Write the leading eight bits of the thresholds as signed bytes; 2**23 shares the highest with its neighbours."""
     for c in range(threshold.size):
         coarse[c] = _I8(_I(min(threshold[c] >> _I(15), _I(255)) - _I(128)))
@@ -138,28 +212,27 @@ def draw_keyed(threshold, keys, coarse, ties, out):
     keys : uint32[look, 4]
         From `look_keys`.
     coarse : int8[_BLOCK]
-    ties : int32[_BLOCK + 1]
+    ties : uint64[_LISTED]
         Work space.
     out : int8[look, cell]
         *Mutates* `coarse`, `ties`, `out`.
     """
-    whole = threshold.size // _CELLS * _CELLS
+    whole = threshold.size // GROUP * GROUP
     for start in range(0, whole, _BLOCK):
         stop = min(start + _BLOCK, whole)
         part = threshold[start:stop]
-        _set_coarse(part, coarse)
+        set_coarse(part, coarse)
         for s in range(out.shape[0]):
             k, w = keys[s], out[s, start:stop]
-            found = _list_ties(coarse, _U32(_U32(_U32(start // 4) + k[0]) * WEYL), k[1], w, ties)
-            for n in range(found):
-                c = ties[n]
-                number = draw_number(k[0], k[1], k[2], k[3], _U32(start + c))
-                w[c] = _I8(1) if _I(number >> _U32(9)) >= part[c] else _I8(-1)
+            found = list_ties(coarse, first_weyl(k, start), k[1], _U64(0), _U64(0), ties, w)
+            for n in range(_U64(0), found, _U64(2)):
+                mask = ties[n + _U64(1)]
+                while mask != _U64(0):
+                    c = _U64(ties[n] + lowest(mask))  # type: ignore[call-arg]  # numba passes the context
+                    w[c] = decide_tie(k, coarse[c], part[c], _U32(start) + _U32(c))
+                    mask &= _U64(mask - _U64(1))
     for s in range(out.shape[0]):
-        k = keys[s]
-        for c in range(whole, threshold.size):
-            number = draw_number(k[0], k[1], k[2], k[3], _U32(c))
-            out[s, c] = _I8(1) if _I(number >> _U32(9)) >= threshold[c] else _I8(-1)
+        draw_singly(threshold, keys[s], whole, out[s])
 
 
 @inline
@@ -168,7 +241,7 @@ def draw_looks(threshold, key, first, out):
     keys = np.empty((out.shape[0], 4), np.uint32)
     for s in range(out.shape[0]):
         look_keys(fold(key, _U64(first + s)), keys[s])
-    draw_keyed(threshold, keys, np.empty(_BLOCK, np.int8), np.empty(_BLOCK + 1, np.int32), out)
+    draw_keyed(threshold, keys, np.empty(_BLOCK, np.int8), np.empty(_LISTED, np.uint64), out)
 
 
 @inline
@@ -176,7 +249,8 @@ def draw_look(threshold, key, out):
     """Draw independent weights (int8[cell], +1 or -1) for one look, from its own key."""
     keys = np.empty((1, 4), np.uint32)
     look_keys(key, keys[0])
-    draw_keyed(threshold, keys, np.empty(_BLOCK, np.int8), np.empty(_BLOCK + 1, np.int32), out.reshape((1, out.size)))
+    rows = out.reshape((1, out.size))
+    draw_keyed(threshold, keys, np.empty(_BLOCK, np.int8), np.empty(_LISTED, np.uint64), rows)
 
 
 @jit

@@ -182,6 +182,41 @@ def greatest(typing_context, left, right):
     return (left(left, right), generate) if left == right else None
 
 
+def _signed_by(number):
+    """Return the intrinsic that gives a value the signs of every fourth byte of 32, from byte `number` on.
+
+    Shifting the wanted byte to the top of its word puts its sign where a selection looks for it: nothing is widened.
+    """
+
+    def typed(typing_context, plus, minus, array, index):
+        def generate(context, builder, signature, args):
+            words = ir.VectorType(ir.IntType(32), LANES)
+            value = builder.load(_address(context, builder, array, args[2], args[3], words), align=1)
+            shifted = builder.shl(value, ir.Constant(words, [24 - 8 * number] * LANES))
+            return builder.select(builder.icmp_signed("<", shifted, ir.Constant(words, [0] * LANES)), args[1], args[0])
+
+        if array.dtype != types.int8 or plus != minus:
+            return None
+        return plus(plus, minus, array, types.intp), generate
+
+    return intrinsic(typed)
+
+
+#: ``signed_by_k(plus, minus, array, index)``: in lane l `minus` where element index + 4 l + k of an int8 array is
+#: negative, else `plus`; on processors with little-endian memory.
+signed_by_0, signed_by_1, signed_by_2, signed_by_3 = (_signed_by(number) for number in range(4))
+
+
+@intrinsic
+def negate(typing_context, value):
+    """Return the values with the other sign."""
+
+    def generate(context, builder, signature, args):
+        return builder.fneg(args[0])
+
+    return value(value), generate
+
+
 def _two_of_each(number):
     """Return the intrinsic that lines up lanes 2 number and 2 number + 1 of four vectors."""
 

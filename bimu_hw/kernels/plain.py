@@ -10,7 +10,20 @@ from __future__ import annotations
 import numpy as np
 
 from bimu_hw.kernels import inline, jit
-from bimu_hw.kernels.lanes import LANES, add, load_bytes, multiply, splat, spread, store
+from bimu_hw.kernels.lanes import (
+    LANES,
+    add,
+    load,
+    load_bytes,
+    multiply,
+    negate,
+    signed_by_0,
+    signed_by_1,
+    signed_by_2,
+    signed_by_3,
+    spread,
+    store,
+)
 
 _F = np.float32
 
@@ -21,69 +34,183 @@ def _add_line(x, w, total):
         total[j] += x * _F(w[j])
 
 
-@inline(borrowed=True)
-def _add_four_lines(x0, x1, x2, x3, w0, w1, w2, w3, total):
-    for j in range(total.size):
-        t = total[j] + x0 * _F(w0[j])
-        t = t + x1 * _F(w1[j])
-        t = t + x2 * _F(w2[j])
-        total[j] = t + x3 * _F(w3[j])
+#: Bit lines whose sums a pass keeps in registers, by the width of the array. A pass over the last bit lines may begin
+#: before the end of the one before it: the same sums, computed twice.
+_WIDE, _MIDDLE, _NARROW = 8 * LANES, 4 * LANES + 4, 2 * LANES
+_MIDDLE_SUMS = 5 * LANES
+
+
+@inline
+def _passes(n_out):
+    """Return how many sums the passes over `n_out` bit lines keep, and how many of the passes are wide and narrow."""
+    if n_out >= _MIDDLE:
+        wide, rest = n_out // _WIDE, n_out % _WIDE
+        wide += np.int64(rest > _MIDDLE)
+        return wide * _WIDE + (_MIDDLE_SUMS if 0 < rest <= _MIDDLE else 0), wide, 0
+    if n_out >= _NARROW:
+        narrow = -(-n_out // _NARROW)
+        return narrow * _NARROW, 0, narrow
+    return n_out, 0, 0
+
+
+@jit
+def sum_columns(n_out):
+    """Return how many sums `add_lines` keeps of a sample of `n_out` bit lines."""
+    return _passes(n_out)[0]
 
 
 @inline(borrowed=True)
-def _clear(total):
+def clear(total):
+    """Set all sums to zero."""
     for j in range(total.size):
         total[j] = _F(0.0)
 
 
-#: Bit lines whose sums are kept in registers: seven vectors leave room for the input and the weights.
-_WIDE = 7 * LANES
-
-
 @inline(borrowed=True)
-def _add_lines_wide(x, w, n_out, start, stop, j, total):
-    """Write the sums of bit lines j .. j + 55 over the word lines `start` to `stop` - 1; `w` is int8[cell]."""
-    t0 = t1 = t2 = t3 = t4 = t5 = t6 = splat(x, 0.0)
-    c = start * n_out + j
+def _add_wide(x, w, n_out, start, stop, c, total, at):
+    """Go on with the sums of 64 bit lines, the first of which is `c` cells behind the first of its word line."""
+    t0, t1, t2, t3 = load(total, at), load(total, at + 8), load(total, at + 16), load(total, at + 24)
+    t4, t5, t6, t7 = load(total, at + 32), load(total, at + 40), load(total, at + 48), load(total, at + 56)
+    c += start * n_out
     for i in range(start, stop):
-        v = spread(x, i)
-        t0 = add(t0, multiply(v, load_bytes(x, w, c)))
-        t1 = add(t1, multiply(v, load_bytes(x, w, c + LANES)))
-        t2 = add(t2, multiply(v, load_bytes(x, w, c + 2 * LANES)))
-        t3 = add(t3, multiply(v, load_bytes(x, w, c + 3 * LANES)))
-        t4 = add(t4, multiply(v, load_bytes(x, w, c + 4 * LANES)))
-        t5 = add(t5, multiply(v, load_bytes(x, w, c + 5 * LANES)))
-        t6 = add(t6, multiply(v, load_bytes(x, w, c + 6 * LANES)))
+        p = spread(x, i)
+        m = negate(p)
+        t0 = add(t0, signed_by_0(p, m, w, c))
+        t1 = add(t1, signed_by_1(p, m, w, c))
+        t2 = add(t2, signed_by_2(p, m, w, c))
+        t3 = add(t3, signed_by_3(p, m, w, c))
+        t4 = add(t4, signed_by_0(p, m, w, c + 32))
+        t5 = add(t5, signed_by_1(p, m, w, c + 32))
+        t6 = add(t6, signed_by_2(p, m, w, c + 32))
+        t7 = add(t7, signed_by_3(p, m, w, c + 32))
         c += n_out
-    store(total, j, t0)
-    store(total, j + LANES, t1)
-    store(total, j + 2 * LANES, t2)
-    store(total, j + 3 * LANES, t3)
-    store(total, j + 4 * LANES, t4)
-    store(total, j + 5 * LANES, t5)
-    store(total, j + 6 * LANES, t6)
+    store(total, at, t0)
+    store(total, at + 8, t1)
+    store(total, at + 16, t2)
+    store(total, at + 24, t3)
+    store(total, at + 32, t4)
+    store(total, at + 40, t5)
+    store(total, at + 48, t6)
+    store(total, at + 56, t7)
 
 
 @inline(borrowed=True)
-def _add_tile(x, w, start, stop, total):
-    """Write the sums of +-x over the word lines `start` to `stop` - 1; `w` is int8[wordline, bitline]."""
-    n_out = total.size
-    if n_out >= _WIDE:
-        flat = w.reshape(w.size)
-        for j in range(0, n_out, _WIDE):
-            # The last bit lines once more where they are not a multiple: the same sums, written twice.
-            _add_lines_wide(x, flat, n_out, start, stop, min(j, n_out - _WIDE), total)
+def _add_middle(x, w, n_out, start, stop, c, total, at):
+    """Go on with the sums of 36 bit lines; those of the last eight lie in order."""
+    t0, t1, t2, t3 = load(total, at), load(total, at + 8), load(total, at + 16), load(total, at + 24)
+    t4 = load(total, at + 32)
+    c += start * n_out
+    for i in range(start, stop):
+        p = spread(x, i)
+        m = negate(p)
+        t0 = add(t0, signed_by_0(p, m, w, c))
+        t1 = add(t1, signed_by_1(p, m, w, c))
+        t2 = add(t2, signed_by_2(p, m, w, c))
+        t3 = add(t3, signed_by_3(p, m, w, c))
+        t4 = add(t4, multiply(p, load_bytes(x, w, c + 28)))
+        c += n_out
+    store(total, at, t0)
+    store(total, at + 8, t1)
+    store(total, at + 16, t2)
+    store(total, at + 24, t3)
+    store(total, at + 32, t4)
+
+
+@inline(borrowed=True)
+def _add_narrow(x, w, n_out, start, stop, c, total, at):
+    """Go on with the sums of 16 bit lines."""
+    t0, t1 = load(total, at), load(total, at + 8)
+    c += start * n_out
+    for i in range(start, stop):
+        p = spread(x, i)
+        t0 = add(t0, multiply(p, load_bytes(x, w, c)))
+        t1 = add(t1, multiply(p, load_bytes(x, w, c + 8)))
+        c += n_out
+    store(total, at, t0)
+    store(total, at + 8, t1)
+
+
+@inline(borrowed=True)
+def add_lines(x, w, n_out, start, stop, total):
+    """Go on with the sums of +-x over the word lines `start` to `stop` - 1, one after the other.
+
+    Parameters
+    ----------
+    x : float32[wordline]
+    w : int8[cell]
+    n_out, start, stop : int
+    total : float32[sum_columns(n_out)]
+        In an order of its own (`spread_sums`). *Mutates* `total`.
+    """
+    _, wide, narrow = _passes(n_out)
+    at = 0
+    for k in range(wide):
+        _add_wide(x, w, n_out, start, stop, min(k * _WIDE, n_out - _WIDE), total, at)
+        at += _WIDE
+    for k in range(narrow):
+        _add_narrow(x, w, n_out, start, stop, min(k * _NARROW, n_out - _NARROW), total, at)
+        at += _NARROW
+    if at == total.size:
+        return
+    if n_out >= _MIDDLE:
+        _add_middle(x, w, n_out, start, stop, n_out - _MIDDLE, total, at)
         return
     fours = start + (stop - start) // 4 * 4
-    _clear(total)
     for i in range(start, fours, 4):
-        _add_four_lines(x[i], x[i + 1], x[i + 2], x[i + 3], w[i], w[i + 1], w[i + 2], w[i + 3], total)
+        c = i * n_out
+        x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
+        w0, w1 = w[c : c + n_out], w[c + n_out : c + 2 * n_out]
+        w2, w3 = w[c + 2 * n_out : c + 3 * n_out], w[c + 3 * n_out : c + 4 * n_out]
+        for j in range(n_out):
+            t = total[j] + x0 * _F(w0[j])
+            t = t + x1 * _F(w1[j])
+            t = t + x2 * _F(w2[j])
+            total[j] = t + x3 * _F(w3[j])
     for i in range(fours, stop):
-        _add_line(x[i], w[i], total)
+        _add_line(x[i], w[i * n_out : (i + 1) * n_out], total)
+
+
+@inline(borrowed=True)
+def spread_sums(total, out):
+    """Write the sums of `add_lines` in the order of the bit lines."""
+    n_out = out.size
+    _, wide, narrow = _passes(n_out)
+    at = 0
+    for k in range(wide):
+        j = min(k * _WIDE, n_out - _WIDE)
+        for b in range(8):
+            first = j + b // 4 * 32 + b % 4
+            for lane in range(LANES):
+                out[first + 4 * lane] = total[at + b * LANES + lane]
+        at += _WIDE
+    for k in range(narrow):
+        j = min(k * _NARROW, n_out - _NARROW)
+        for b in range(_NARROW):
+            out[j + b] = total[at + b]
+        at += _NARROW
+    if at == total.size:
+        return
+    if n_out < _MIDDLE:
+        for b in range(n_out):
+            out[b] = total[b]
+        return
+    j = n_out - _MIDDLE
+    for b in range(4):
+        for lane in range(LANES):
+            out[j + b + 4 * lane] = total[at + b * LANES + lane]
+    for lane in range(LANES):
+        out[j + 28 + lane] = total[at + 32 + lane]
+
+
+@inline(borrowed=True)
+def add_tile(part, total):
+    """Add the sums of a tile to those of the tiles before it."""
+    for j in range(total.size):
+        total[j] += part[j]
 
 
 @jit(borrowed=True)
-def plain_product(x, weights, tile_rows, first, last, partial, out):
+def plain_product(x, weights, tile_rows, first, last, sums, out):
     """Multiply inputs by sampled binary weights, for samples `first` to `last` - 1.
 
     Parameters
@@ -94,20 +221,21 @@ def plain_product(x, weights, tile_rows, first, last, partial, out):
     tile_rows : int
         Word lines per tile; tiles are summed by themselves.
     first, last : int
-    partial : float32[sample, bitline]
+    sums : float32[sample, 2, sum_columns(bitline)]
         Work space.
     out : float32[sample, bitline]
-        *Mutates* `partial`, `out`.
+        *Mutates* `sums`, `out`.
     """
-    n_in = weights.shape[1]
+    n_in, n_out = weights.shape[1], weights.shape[2]
     own = np.int64(x.shape[0] != 1)
     for s in range(first, last):
-        v, w, total, y = x[s * own], weights[s], partial[s], out[s]
-        _clear(y)
+        v, w, part, total = x[s * own], weights[s].reshape(n_in * n_out), sums[s, 0], sums[s, 1]
+        clear(total)
         for start in range(0, n_in, tile_rows):
-            _add_tile(v, w, start, min(start + tile_rows, n_in), total)
-            for j in range(y.size):
-                y[j] += total[j]
+            clear(part)
+            add_lines(v, w, n_out, start, min(start + tile_rows, n_in), part)
+            add_tile(part, total)
+        spread_sums(total, out[s])
 
 
 @inline(borrowed=True)
@@ -147,7 +275,7 @@ def plain_products(x, weights, tile_rows, first, last, held, partial, out):
     own = np.int64(x.shape[1] != 1)
     for s in range(first, last):
         for n in range(x.shape[0]):
-            _clear(out[n, s])
+            clear(out[n, s])
         for start in range(0, n_in, tile_rows):
             stop = min(start + tile_rows, n_in)
             fours = (stop - start) // 4 * 4
@@ -158,8 +286,8 @@ def plain_products(x, weights, tile_rows, first, last, held, partial, out):
             for n in range(0, x.shape[0], 2):
                 v, z = x[n, s * own, start:stop], x[n + 1, s * own, start:stop]
                 t, u = partial[0], partial[1]
-                _clear(t)
-                _clear(u)
+                clear(t)
+                clear(u)
                 for i in range(0, fours, 4):
                     _add_four_lines_twice(v, z, i, held[i], held[i + 1], held[i + 2], held[i + 3], t, u)
                 for i in range(fours, stop - start):

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from bimu_hw.cards import Card
 from bimu_hw.devices import Holds, SamplerModel, Site, get_model, new_state
+from bimu_hw.kernels.draw import fill_draw
+from bimu_hw.random import fold
 from bimu_hw.testing.promises import (
     Check,
     copy_state,
@@ -188,6 +190,22 @@ def neutral_is_ideal(model: SamplerModel, card: Card) -> None:
             )  # fmt: skip
 
 
+def compares_means_drawing(model: SamplerModel, card: Card) -> None:
+    """What `compares` names decides every draw. Without the declaration: passes."""
+    if model.compares is None:
+        return
+    bench = Bench(model, card, 700)
+    bench.bias(_random_lam(700))
+    threshold = getattr(bench.state, model.compares)
+    require(threshold.dtype == np.int32 and threshold.shape == (700,), model, card, "compares: not one int32 per cell.")
+    drawn = np.empty(700, np.uint32)
+    for first in (0, 3):
+        for row, look in enumerate(bench.sample(2, _EVENT, first=first)):
+            fill_draw(np.uint64(fold(int(_EVENT), first + row)), drawn)
+            same = np.array_equal(look, np.where(drawn >> 9 >= threshold, 1, -1))
+            require(same, model, card, f"compares: weights are not the comparison of numbers with {model.compares}.")
+
+
 def chips_differ(model: SamplerModel, card: Card) -> None:
     """A chip is a function of its fabrication key, and where its devices differ, so do two chips."""
     params, site = params_of(model, card), Site(50, 40)
@@ -211,5 +229,6 @@ SAMPLER_CHECKS: tuple[Check, ...] = (
     time_passes_evenly,
     mean_follows_lam,
     neutral_is_ideal,
+    compares_means_drawing,
     chips_differ,
 )
