@@ -124,9 +124,13 @@ def drawn_product(x, coarse, fine, key, event, tile_rows, first, last, keys, tie
         wanted = min(-(-stop * n_out // GROUP) * GROUP, whole)
         _draw_more(coarse, fine, keys, drawn, wanted, first, last, ties, flat)
         drawn = wanted
-        if stop == n_in:
-            for s in range(first, last):
-                _draw_singly(coarse, fine, keys[s], whole, flat[s])
+        if stop == n_in and whole < n:
+            if n >= GROUP and n % 4 == 0:
+                # The last 64 cells, some of them once more: the same weights, drawn twice.
+                _draw_more(coarse, fine, keys, n - GROUP, n, first, last, ties, flat)
+            else:
+                for s in range(first, last):
+                    _draw_singly(coarse, fine, keys[s], whole, flat[s])
         while start < stop:
             end = min(stop, (start // tile_rows + 1) * tile_rows)
             for s in range(first, last):
