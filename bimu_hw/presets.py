@@ -1,7 +1,8 @@
-"""Published hyperparameters of the learning rules, by name, each with its source.
+"""Hyperparameters of the learning rules, by name, each with its source: published ones, and two that were searched for.
 
-A scenario names one as ``learning.preset``; a key it gives explicitly overrides the preset's value. The numbers are
-those of the relaxed gradient on ideal hardware, for the network, inputs and number of samples that `setting` names.
+A scenario names one as ``learning.preset``; a key it gives explicitly overrides the preset's value. Published numbers
+are those of the relaxed gradient on ideal hardware, for the network, inputs and number of samples that `setting` names.
+For the hard gradient and for few levels nothing is published: those come from a search of ours.
 """
 
 from __future__ import annotations
@@ -9,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+_SEARCH = (
+    "own search, {} points on a proxy of 5 tasks with 2,500 examples each, ideal sampling, seed 1, 29 November 2026: "
+    "benchmarks/search_hyperparameters.py {}, docs/validation/learning.md"
+)
 _PAPER = "Cottart, Ballet, Bonnet, Querlioz, ICML 2026, arXiv:2605.30198"
 
 #: The hyperparameters of each rule, named as the arguments of `bimu_hw.learning.bimu_delta`, `bayesbinn_delta` and
@@ -27,7 +32,7 @@ SIGN_RULES = ("ste", "metaplasticity")
 
 @dataclass(frozen=True)
 class Preset:
-    """One published set of hyperparameters.
+    """One set of hyperparameters.
 
     Attributes
     ----------
@@ -36,7 +41,7 @@ class Preset:
     values : mapping of str to float
         One value for each of the rule's hyperparameters.
     setting : str
-        The experiment it was published for.
+        The experiment it was published, or searched, for.
     source : str
     """
 
@@ -46,12 +51,14 @@ class Preset:
     source: str = _PAPER
 
 
-def _bimu(setting: str, lr: float, likelihood: float, kl: float, lr_max: float, window: float) -> Preset:
+def _bimu(
+    setting: str, lr: float, likelihood: float, kl: float, lr_max: float, window: float, source: str = _PAPER
+) -> Preset:
     """Take the values in the order the paper's table prints them."""
     values = {
         "lr": lr, "lr_max": lr_max, "likelihood_multiplier": likelihood, "kl_multiplier": kl, "memory_window": window,
     }  # fmt: skip
-    return Preset("bimu", values, setting)
+    return Preset("bimu", values, setting, source)
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -67,6 +74,15 @@ PRESETS: Mapping[str, Preset] = {
         7.5, 64.0, 1.0, 0.005, 700.0,
     ),
     "bimu_openloris": _bimu("OpenLORIS, one layer [8192,19], S = 10", 48.7, 16.7, 0.53, 0.065, 1600.0),
+    "bimu_hard_gradient_stream": _bimu(
+        "Permuted-MNIST, a stream of short tasks, hard gradient, ideal storage, [784,100,10], S = 5",
+        12.53, 331.7, 2.509, 0.01384, 549.4, _SEARCH.format(18, "hard_stream"),
+    ),
+    "bimu_16_levels_residue_stream": _bimu(
+        "Permuted-MNIST, a stream of short tasks, hard gradient, 16 levels to lam = 4, residue of 12 bits, "
+        "[784,100,10], S = 5",
+        26.79, 240.5, 1.186, 0.02352, 1078.0, _SEARCH.format(12, "levels_16"),
+    ),
     "bayesbinn_permuted_mnist_1000_tasks": Preset(
         "bayesbinn", {"lr": 0.77, "prior_strength": 1.25e-5}, "Permuted-MNIST, 1000 tasks, [784,100,10], S = 5, T = 1"
     ),

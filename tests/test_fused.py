@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from building import analog, ideal_arrays, make_card, make_chip, synapse_spec
 
-from bimu_hw.crossbar import fused
+from bimu_hw.crossbar import fused, step
 from bimu_hw.kernels.blocks import block_range, block_rows, count_pairs
 from bimu_hw.kernels.mvm import convert_and_add, tile_sums
 from bimu_hw.kernels.network import predictions, query_uncertainty
@@ -123,6 +123,31 @@ def test_a_team_has_the_bits_of_one_thread_also_after_it_slept(rule):
     one = steps_on_large_layers(RULES[rule](), 1)
     for threads, pause in ((2, 0.0), (3, 0.0), (2, 0.05)):
         assert_same(one, steps_on_large_layers(RULES[rule](), threads, pause))
+
+
+@pytest.mark.skipif(not AVAILABLE, reason="there are no teams on this system")
+def test_a_team_whose_step_was_interrupted_begins_anew(monkeypatch):
+    class Interrupted(Exception):
+        pass
+
+    def interrupted(*arguments):
+        raise Interrupted
+
+    rule, chips = RULES["bimu"](), []
+    for threads in (1, 2):
+        chip = make_chip((301, 90, 10), synapses=synapse_spec(make_card("ideal_storage", n_levels=0)), threads=threads)
+        rng = np.random.default_rng(6)
+        for event in range(4):
+            x = analog(rng.normal(size=301))
+            if threads == 2:
+                with monkeypatch.context() as patch:
+                    patch.setattr(step, "relaxed_step", interrupted)
+                    with pytest.raises(Interrupted):
+                        chip.learn(x, 1, 100 + event, 0.0, rule, "relaxed")
+            chip.learn(x, 3, event, 0.0, rule, "relaxed")
+        chips.append(chip)
+    for one, two in zip(chips[0].layers, chips[1].layers, strict=True):
+        np.testing.assert_array_equal(one.lam, two.lam)
 
 
 @pytest.mark.skipif(not AVAILABLE, reason="there are no teams on this system")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import pickle
@@ -110,7 +111,19 @@ def test_presets_are_the_published_numbers():
     }
     for preset in PRESETS.values():
         assert set(preset.values) == set(RULE_PARAMETERS[preset.rule])
-        assert "arXiv" in preset.source
+        assert "arXiv" in preset.source or "search" in preset.source
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("bimu_hard_gradient_stream", "hard_stream"), ("bimu_16_levels_residue_stream", "levels_16")],
+)
+def test_searched_presets_are_the_best_points_of_the_recorded_search(name, target):
+    with open(FOLDER.parent / "docs" / "validation" / "search.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["target"] == target]
+    best = max(rows, key=lambda row: float(row["accuracy_last_5"]))
+    assert PRESETS[name].values == {key: float(best[key]) for key in PRESETS[name].values}
+    assert f"{len(rows)} points" in PRESETS[name].source
 
 
 def test_an_explicit_key_overrides_the_preset():

@@ -79,12 +79,14 @@ class RelaxedStep:
         """
         plans = [layer.synapses.plan_update(event, now) for layer in self._layers]
         bound = [(p.tanh, p.sech2, p.requested, r.coefficient, r.lam_prior) for p, r in zip(plans, rules, strict=True)]
-        if not self._is_bound(bound):
+        if not self._is_bound(bound) or (self._team is not None and self._team.waits):
             self._bind(bound, rules, epsilon)
         if self._team is not None:
             self._team.call(event, label, x)
             x = self._team.x
         loss, nothing = relaxed_step(self._board, 0, event, label, x, *self._arguments)
+        if self._team is not None:
+            self._team.waits = False
         for layer in self._layers:
             layer.drive_relaxed(x)
             x = layer.h

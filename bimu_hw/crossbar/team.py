@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bimu_hw.crossbar.encoding import FloatArray
-from bimu_hw.kernels.team import LEAVE, call, new_board
+from bimu_hw.kernels.team import LEAVE, call, clear, new_board
 
 
 class Team:
@@ -32,6 +32,8 @@ class Team:
     board : int64[rank + 1, 8]
     x : float32[1, n_in]
         The example of the step that was called for last.
+    waits : bool
+        Whether ranks were called to a step that rank 0 has not told the end of: it was interrupted.
     """
 
     def __init__(self, ranks: int, n_in: int) -> None:
@@ -40,10 +42,13 @@ class Team:
         self._wake = [threading.Event() for _ in range(1, ranks)]
         self._threads: list[threading.Thread] = []
         self._dismiss: Callable[[], None] | None = None
+        self.waits = False
 
     def employ(self, serve: Callable[..., None], *step: Any) -> None:
         """Let the ranks serve with other arguments from now on: ``serve(board, rank, x, *step)``."""
         self.dismiss()
+        clear(self.board)
+        self.waits = False
         # Compiled here, where waiting for it hinders nobody.
         self.board[-1, LEAVE] = 1
         serve(self.board, len(self._wake), self.x, *step)
@@ -64,7 +69,8 @@ class Team:
         self._threads, self._dismiss = [], None
 
     def call(self, event: int, label: int, x: FloatArray) -> None:
-        """Call the ranks to a step; rank 0 is expected to take part in it."""
+        """Call the ranks to a step; rank 0 is expected to take part in it, and to set `waits` back."""
+        self.waits = True
         if call(self.board, label, event, x, self.x):
             for wake in self._wake:
                 wake.set()

@@ -42,21 +42,23 @@ def _forward(
     board, rank, event, x, keys, rows, activation, mean, weights, partial, work, words, sample_keys, normal, deviation,
     h,
 ):  # fmt: skip
+    """Send the example through all layers; return False if ranks shall leave."""
     last_layer = len(mean) - 1
     for k in range(len(mean)):
         shared = weights[k].size >= WORTH_SHARING
-        if shared and k > 0:
-            meet(board, rank)
+        if shared and k > 0 and not meet(board, rank):
+            return False
         first, last = _share(weights[k], partial[k], rank, _I64(board.shape[0] - 1))
         if last > first:
             relaxed_product(
                 x if k == 0 else h[k - 1], mean[k], fold(keys[0, k], _U64(event)), rows[k], first, last,
                 sample_keys[k][rank], work[k][rank], words[k][rank], weights[k], partial[k],
             )  # fmt: skip
-        if shared:
-            meet(board, rank)
+        if shared and not meet(board, rank):
+            return False
         if rank == 0:
             relaxed_finish(partial[k], normal[k], deviation[k], activation if k < last_layer else -1, h[k])
+    return True
 
 
 @inline(borrowed=True)
@@ -120,16 +122,16 @@ def relaxed_step(
         other than 0 no loss.
     """
     ranks = _I64(board.shape[0] - 1)
-    _forward(
+    loss = 0.0
+    if not _forward(
         board, rank, event, x, keys, rows, activation, mean, weights, partial, work, words, sample_keys, normal,
         deviation, h,
-    )  # fmt: skip
-    loss = 0.0
+    ):  # fmt: skip
+        return loss, True
     if rank == 0:
         loss, zero = _backward(label, x, epsilon, rows, activation, weights, work, normal, deviation, h, delta, busy)
         board[ranks, NOTHING] = _I64(zero)
-    meet(board, rank)
-    if board[ranks, NOTHING] != 0:
+    if not meet(board, rank) or board[ranks, NOTHING] != 0:
         return loss, True
     for k in range(len(mean)):
         first, last = _share(weights[k], partial[k], rank, ranks)

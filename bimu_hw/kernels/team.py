@@ -43,8 +43,14 @@ def new_board(ranks: int) -> np.ndarray:
     raw = np.zeros((ranks + 2, _SIZE), np.int64)
     first = -raw.ctypes.data % 64 // 8
     board: np.ndarray = raw.reshape(-1)[first : first + (ranks + 1) * _SIZE].reshape(ranks + 1, _SIZE)
-    board[1:ranks, _AWAY] = 1
+    clear(board)
     return board
+
+
+def clear(board: np.ndarray) -> None:
+    """Take everything off a board at which no rank looks."""
+    board[...] = 0
+    board[1:-1, _AWAY] = 1
 
 
 def _place(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -82,10 +88,10 @@ def _yield():
 
 @inline(borrowed=True)
 def meet(board, rank):
-    """Wait until every rank has come to this meeting."""
+    """Wait until every rank has come to this meeting; return False if they shall leave: rank 0 was interrupted."""
     ranks = board.shape[0] - 1
     if ranks == 1:
-        return
+        return True
     mine = _look(board, _I64(rank), _I64(_MET)) + 1  # type: ignore[call-arg]  # numba passes the context
     _post(board, _I64(rank), _I64(_MET), mine)  # type: ignore[call-arg]
     looks = _I64(0)
@@ -94,6 +100,9 @@ def meet(board, rank):
             looks += 1
             if looks % _PATIENCE == 0:
                 _yield()
+                if _look(board, _I64(ranks), _I64(LEAVE)) != 0:  # type: ignore[call-arg]
+                    return False
+    return True
 
 
 @inline(borrowed=True)
