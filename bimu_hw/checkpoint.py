@@ -24,7 +24,7 @@ from bimu_hw.errors import DamagedError, RunError
 from bimu_hw.record import write_durably
 
 #: Raised whenever the content of a checkpoint changes its meaning.
-CHECKPOINT_VERSION = 2
+CHECKPOINT_VERSION = 3
 
 _KEPT = 2
 #: Writing takes at most this share of the time.

@@ -146,7 +146,7 @@ class Entry(NamedTuple):
         return cls.of(counts)
 
 
-@dataclass
+@dataclass(slots=True)
 class Tally:
     """What one query, or a row of queries, has spent: counted now, priced later.
 

@@ -276,7 +276,7 @@ class Run:
         self.accelerator.restore(state["accelerator"])
         self.freezing.restore(state["freezing"])
         self.accuracy, self.calibration = np.array(state["accuracy"]), np.array(state["calibration"])
-        self._latency.counts = np.array(state["latency"])
+        self._latency.restore(state["latency"])
         self._open_task, self._next_snapshot = state["open_task"], state["next_snapshot"]
         self._shown = state["shown"]
 
@@ -292,9 +292,9 @@ class Run:
 
     def example(self, index: int) -> tuple[Encoded, int, int, int]:
         """Return one example as the chip receives it, its true label, the oracle's answer and its task."""
-        codes, answer = self.stream.example(index)
-        true = self.stream.true_label(index)
-        return self._encode(codes, self._affine), int(true), int(answer), int(self.stream.task_of(index))
+        stream = self.stream
+        codes, answer = stream.example(index)
+        return self._encode(codes, self._affine), stream.true_label(index), answer, stream.task_of(index)
 
     def _encode(self, codes: npt.NDArray[np.generic], affine: Any) -> Encoded:
         slots = self._encoder.slots(affine.offset, affine.scale) if self._encoder.mode == "pulse_width" else None
@@ -302,7 +302,7 @@ class Run:
 
     def before_query(self, index: int, tick: int) -> None:
         """Evaluate at the end of a task, take snapshots when they are due; nothing here changes the run."""
-        task = int(self.stream.task_of(index))
+        task = self.stream.task_of(index)
         self._end_tasks_before(task)
         self._snapshot_if_due(index, tick, task)
         if self._bar is None:

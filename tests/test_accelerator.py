@@ -386,8 +386,8 @@ def test_a_run_too_long_for_the_account_is_refused_in_one_sentence():
 
 def test_tiles_are_written_side_by_side():
     one, _ = build(3)
-    entry, stages = one.plan.programming((Programming(9, 3, np.array([[4, 3, 1], [2, 6, 0]])),))
-    assert entry.counts[:, operation_index("write_driver", "row")].tolist() == [6, 0, 0]
+    written, stages = one.plan.programming((Programming(9, 3, np.array([[4, 3, 1], [2, 6, 0]])),))
+    assert [layer.rows for layer in written] == [6]
     assert [stage.ticks for stage in stages] == [max(4 + 3 + 2 * 1, 2 + 6) * 1000]
 
 

@@ -123,6 +123,8 @@ class Accelerator:
         self._next_index = self._idle_since = 0
         self._waking = -1
         self._noise_seed = noise_seed
+        self._given = isinstance(policy, Given)
+        self._priority = {job: spec.unit_priority(job) for job in ("query", "update")}
         self._back_to_back = spec.arrivals.kind == "back_to_back"
 
     def _new_machine(self) -> Machine:
@@ -420,21 +422,20 @@ class Accelerator:
         self.observer.before_query(index, now)
         row = QueryRow(index, task, label, answer, arrival, now)
         self.seen += 1
-        if isinstance(self.policy, Given):
+        if self._given:
             row.label_tick = row.arrival_tick
             forward, *rest = self.jobs.learn(row, encoded, now, held=False)
             self.jobs.predict(row)
             # All that is spent is the update's.
             spent, row.spent = row.spent, Tally()
-            job = _Job("given", now, row, encoded, rest, spent)
-            self._begin(slot, job, (forward,), self.spec.unit_priority("update"))
+            self._begin(slot, _Job("given", now, row, encoded, rest, spent), (forward,), self._priority["update"])
             return
         evidence, piece = self.jobs.infer(row, encoded)
         row.asked = self.policy.asks(
             evidence, examples_seen=self.seen - 1, labels_requested=self.requested,
             uniform=uniform_for(self.policy, self._noise_seed, index),
         )  # fmt: skip
-        self._begin(slot, _Job("query", now, row, encoded), (piece,), self.spec.unit_priority("query"))
+        self._begin(slot, _Job("query", now, row, encoded), (piece,), self._priority["query"])
 
     def _learn(self, row: QueryRow, encoded: Encoded, now: int, held: bool) -> None:
         """Begin an update."""
@@ -442,7 +443,7 @@ class Accelerator:
         if not held and not self.spec.labels.prompt:
             self.jobs.book_kept(row)
         pieces = self.jobs.learn(row, encoded, now, held)
-        self._begin(self._update_slot, _Job("update", now, row, encoded), pieces, self.spec.unit_priority("update"))
+        self._begin(self._update_slot, _Job("update", now, row, encoded), pieces, self._priority["update"])
 
     def _complete(self, slot: int, job: _Job, now: int) -> None:
         """Take note that a job, or the part of it that was begun, is done."""
@@ -455,8 +456,9 @@ class Accelerator:
         elif job.kind == "given":
             self._answer(row, now)
             self.observer.answered(row)
-            row.spent = job.spent or Tally()
-            self._begin(slot, _Job("update", now, row, encoded), job.rest, self.spec.unit_priority("update"))
+            row.spent = job.spent or row.spent
+            job.kind, job.begun = "update", now
+            self._begin(slot, job, job.rest, self._priority["update"])
         else:
             self._answer(row, now)
             if row.asked:

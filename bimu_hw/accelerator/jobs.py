@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bimu_hw.accelerator.clock import to_seconds
-from bimu_hw.accelerator.plan import Piece, WorkPlan
+from bimu_hw.accelerator.plan import WRITTEN_OPERATIONS, Piece, WorkPlan, Written
 from bimu_hw.accelerator.query import QueryRow
 from bimu_hw.accelerator.spec import AcceleratorSpec, Usage
 from bimu_hw.accelerator.stage import Block
@@ -63,14 +63,13 @@ class _Driven:
 
     def book(self, reads: Reads, tally: Tally) -> None:
         """Book a pass."""
-        lines, joules = 0, 0.0
-        for layer, (drives, conductance) in enumerate(zip(*reads, strict=True)):
+        joules = 0.0
+        for layer, conductance in enumerate(reads.conductance):
             spent = conductance * self._joules_per_siemens
-            self._drives[layer] += drives
+            self._drives[layer] += reads.drives[layer]
             self._joules[layer] += spent
-            lines += drives
             joules += spent
-        tally.counts[_DRIVE] += lines
+        tally.counts[_DRIVE] += sum(reads.drives)
         tally.array_joules += joules
 
     def settle(self, ledger: Ledger) -> None:
@@ -83,6 +82,28 @@ class _Driven:
         """Go on from an account."""
         self._drives = [0] * len(self._drives)
         self._joules = ledger.array_joules[self._phase, :-1].tolist()
+
+
+class _Programmed:
+    """What programming took, layer by layer: on the tally of a query at once, in the account when asked."""
+
+    def __init__(self, n_layers: int) -> None:
+        self._counts = [[0] * len(WRITTEN_OPERATIONS) for _ in range(n_layers)]
+
+    def book(self, written: Sequence[Written], tally: Tally) -> None:
+        """Book the programming of an update."""
+        counts = tally.counts
+        for of_layer, layer in zip(self._counts, written, strict=False):
+            for k, n in enumerate(layer):
+                if n:
+                    of_layer[k] += n
+                    counts[WRITTEN_OPERATIONS[k]] += n
+
+    def settle(self, ledger: Ledger) -> None:
+        """Bring the account up to date."""
+        for layer, counts in enumerate(self._counts):
+            ledger.counts[_PROGRAMMING, layer, WRITTEN_OPERATIONS] += counts
+            counts[:] = [0] * len(counts)
 
 
 class Jobs:
@@ -120,6 +141,7 @@ class Jobs:
         self._driven = {
             phase: _Driven(phase, len(chip.layers), plan.joules_per_siemens) for phase in (_INFERENCE, _BACKWARD)
         }  # fmt: skip
+        self._programmed = _Programmed(len(chip.layers))
         #: Blocks that are begun again and again, and how often they were since the account was settled.
         self._blocks = (plan.inference_block, plan.update_block)
         self._begun = [0, 0]
@@ -150,6 +172,7 @@ class Jobs:
             standing.settle(self._ledger)
         for driven in self._driven.values():
             driven.settle(self._ledger)
+        self._programmed.settle(self._ledger)
         for k, block in enumerate(self._blocks):
             self._use(block, self._begun[k])
             self._begun[k] = 0
@@ -204,15 +227,15 @@ class Jobs:
     def infer(self, row: QueryRow, encoded: Encoded) -> tuple[Evidence, Piece]:
         """Compute a query and return how sure it is, and the work."""
         self.chip.infer(encoded, row.example, to_seconds(row.start_tick))
-        evidence = self.predict(row)
+        self.predict(row)
         self._book_forward(_INFERENCE, row)
+        evidence = Evidence(row.epistemic, row.aleatoric, row.predictive, row.disagreement, self.chip.n_sample)
         return evidence, self.plan.inference_piece
 
-    def predict(self, row: QueryRow) -> Evidence:
+    def predict(self, row: QueryRow) -> None:
         """Note what the last forward pass predicts, and how sure it is."""
-        aleatoric, epistemic, predictive, disagreement, row.prediction = query_uncertainty(self.chip.logits)
-        row.aleatoric, row.epistemic, row.predictive, row.disagreement = aleatoric, epistemic, predictive, disagreement
-        return Evidence(epistemic, aleatoric, predictive, disagreement, self.chip.n_sample)
+        found = query_uncertainty(self.chip.logits)
+        row.aleatoric, row.epistemic, row.predictive, row.disagreement, row.prediction = found
 
     def learn(self, row: QueryRow, encoded: Encoded, tick: int, held: bool) -> tuple[Piece, ...]:
         """Learn from one label, the only place where lam changes, and return the work that takes, forward pass first.
@@ -229,10 +252,11 @@ class Jobs:
         self._update.book(row.spent)
         if self.spec.gradient == "hard":
             self._driven[_BACKWARD].book(self.chip.backward_reads(), row.spent)
-        entry, stages = plan.programming(result.programming)
-        self._ledger.book(_PROGRAMMING, entry, row.spent)
-        row.updated = result.changed
-        row.pulses = sum(p.pulses_up + p.pulses_down for p in result.programming)
+        written, stages = plan.programming(result.programming)
+        self._programmed.book(written, row.spent)
+        row.updated, row.pulses = result.changed, 0
+        for layer in result.programming:
+            row.pulses += layer.pulses_up + layer.pulses_down
         self.learned += result.changed
         rest = plan.update_piece(stages)
         return (plan.inference_piece, rest) if forward else (rest,)

@@ -38,9 +38,6 @@ COUNTED_BITS = 16
 #: Bits of a column sum that no converter has rounded, on its way to the digital unit: as many as are kept.
 EXACT_BITS = KEPT_BITS
 
-_PULSE_UP, _PULSE_DOWN = operation_index("storage", "pulse_up"), operation_index("storage", "pulse_down")
-_WRITE_ROW = operation_index("write_driver", "row")
-
 Counts = npt.NDArray[np.int64]
 
 
@@ -63,6 +60,22 @@ class Piece(NamedTuple):
     segment: Segment
     stages: Sequence[Stage]
     more: Sequence[Stage] = ()
+
+
+class Written(NamedTuple):
+    """What programming takes in one layer: numbers of pulses, of rows that are selected, and of cells that are read."""
+
+    up: int
+    down: int
+    rows: int
+    reads: int
+
+
+#: The operations of `Written`, in its order.
+WRITTEN_OPERATIONS = (
+    operation_index("storage", "pulse_up"), operation_index("storage", "pulse_down"),
+    operation_index("write_driver", "row"), operation_index("storage", "read"),
+)  # fmt: skip
 
 
 class WorkPlan:
@@ -422,22 +435,18 @@ class WorkPlan:
         # Bits that are counted are read by their amplifiers or latches, and no current flows through a column.
         return self.volt2_second if self._chip.arrays.accumulate == "analog" else 0.0
 
-    def programming(self, done: tuple[Programming, ...]) -> tuple[Entry, list[Stage]]:
-        """Return counts and stages of programming one update's pulses, handed over layer by layer."""
-        by_layer = layer_counts(len(self._chip.layers))
-        stages = []
+    def programming(self, done: Sequence[Programming]) -> tuple[list[Written], list[Stage]]:
+        """Return, of programming one update's pulses, what each layer takes and the stages."""
+        written, stages = [], []
         retries = self.architecture.verify_retries
         times = 1 + max(retries, 0)
         for k, layer in enumerate(done):
-            counts = by_layer[k]
             up, down = layer.pulses_up * times, (layer.pulses_down + layer.refresh_pulses) * times
             rows, ticks = self._writing_of(layer.tiles)
-            counts[_PULSE_UP], counts[_PULSE_DOWN], counts[_WRITE_ROW] = up, down, rows
-            if retries >= 0:
-                _add(counts, "storage", "read", up + down)
+            written.append(Written(up, down, rows, up + down if retries >= 0 else 0))
             if ticks:
                 stages.append(self._write_stage(k, ticks))
-        return Entry.of(by_layer), stages
+        return written, stages
 
     def _write_stage(self, layer: int, ticks: int) -> Stage:
         """Return the stage of programming a layer; the last one if it takes as long."""

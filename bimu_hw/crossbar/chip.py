@@ -8,7 +8,6 @@ all noise: doing one again gives the same bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol
 
@@ -68,8 +67,7 @@ class LearningRule(Protocol):
         """Take over a state from `state`."""
 
 
-@dataclass(frozen=True, eq=False)
-class Encoded:
+class Encoded(NamedTuple):
     """An example as the first layer receives it (`bimu_hw.crossbar.encoding.InputEncoder.encode`).
 
     Attributes

@@ -165,6 +165,8 @@ class Readout:
         self.sums = np.zeros((n_sample, 1, *self._columns), np.float32)
         self._middle, self._slope = _contributions(synapses, transposed)
         self._g_on, self._g_off = read_conductances(synapses.spec.sampler)
+        #: Whether a driven line meets both cells of every pair.
+        self._paired = arrays.columns == "differential" or (arrays.columns == "xnor" and transposed)
 
         def errors(deviation: float, word: int) -> FloatArray:
             out = np.empty(self._columns[0] * self._columns[1], np.float32)
@@ -278,10 +280,10 @@ class Readout:
         crossed, width = self._crossed
         if self._circuit is not None:
             return lines * crossed, float(self._delivered.sum())
-        xnor = self._arrays.columns == "xnor"
-        if self._arrays.columns == "differential" or (xnor and self._transposed):
+        if self._paired:
             # A pair carries g_on + g_off whatever its weight.
             return lines * crossed, square * width * (self._g_on + self._g_off)
+        xnor = self._arrays.columns == "xnor"
         middle, half = (self._g_on + self._g_off) / 2.0, (self._g_on - self._g_off) / 2.0
         if weights is None:
             signs = self._mean_driven_weight(planes, xnor)

@@ -41,9 +41,12 @@ _ROW = np.dtype(
     ]
 )  # fmt: skip
 _NAMES = list(_ROW.names or ())
-_FINISH, _SUMMED = _NAMES.index("finish_tick"), range(_NAMES.index("asked"), len(_NAMES))
+#: Of a block's queries the first is kept, except where the last one counts, or their sum.
+_LAST, _SUMMED = "finish_tick", frozenset(_NAMES[_NAMES.index("asked") :])
 # What is known only once the label has come; kept apart, so that it can be filled in for any earlier query.
 _LATE = np.dtype([("label_tick", "i8"), ("updated", "i8"), ("pulses", "i8")])
+#: Queries that wait at most until the rows are brought up to date.
+_PENDING = 1024
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,10 @@ class RunRecorder:
         # What the queries of a row have spent: as counts, so that it can be priced at the end, and again.
         self._counts = np.zeros((rows, len(OPERATIONS)), np.int64)
         self._array_joules = np.zeros(rows)
-        self._open: list[Any] = []
+        self._answered: list[tuple[Any, ...]] = []
+        self._learned: list[tuple[int, int, int, int]] = []
+        #: The row in which was spent last, and its counts.
+        self._spender, self._spent = -1, self._counts[0]
         n_devices = storage_model.n_devices
         variables = layer_variables(storage_model, sampler_model) if record_state else {}
         self._snapshots = [
@@ -168,11 +174,11 @@ class RunRecorder:
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep: the rows so far (not copied), and how many snapshots are on the disk."""
+        self._settle()
         n = self._filled()
         return {
-            "n_queries": self.n_queries, "open": [np.asarray(value).item() for value in self._open],
-            "rows": self._rows[:n], "late": self._late[:n], "counts": self._counts[:n],
-            "array_joules": self._array_joules[:n],
+            "n_queries": self.n_queries, "rows": self._rows[:n], "late": self._late[:n],
+            "counts": self._counts[:n], "array_joules": self._array_joules[:n],
             "snapshots": [spool.state() for spool in self._snapshots],
         }  # fmt: skip
 
@@ -189,7 +195,7 @@ class RunRecorder:
         n = len(state["rows"])
         while len(self._rows) < n:
             self._grow()
-        self.n_queries, self._open = state["n_queries"], list(state["open"])
+        self.n_queries = state["n_queries"]
         self._rows[:n], self._late[:n] = state["rows"], state["late"]
         self._counts[:n], self._array_joules[:n] = state["counts"], state["array_joules"]
 
@@ -236,27 +242,14 @@ class RunRecorder:
             Number of the query, for `learned`.
         """
         number = self.n_queries
-        row, place = divmod(number, self.queries_per_row)
-        if row == len(self._rows):
-            self._grow()
-        values = (
+        self.n_queries = number + 1
+        self._answered.append((
             example, task, arrival_tick, start_tick, finish_tick, prediction, label, asked, disagreement,
             aleatoric, epistemic, predictive, finish_tick - arrival_tick, prediction == label, 1,
-        )  # fmt: skip
-        self.n_queries = number + 1
-        self._counts[row] += spent.counts
-        self._array_joules[row] += spent.array_joules
-        if self.queries_per_row == 1:
-            self._rows[row] = values
-            return number
-        if place == 0:
-            self._open = list(values)
-        else:
-            self._open[_FINISH] = finish_tick
-            for i in _SUMMED:
-                self._open[i] += values[i]
-        if place == self.queries_per_row - 1:
-            self._rows[row] = tuple(self._open)
+        ))  # fmt: skip
+        self._spend(number // self.queries_per_row, spent)
+        if len(self._answered) == _PENDING:
+            self._settle()
         return number
 
     def learned(
@@ -278,10 +271,41 @@ class RunRecorder:
             What it has taken since `query`.
         """
         row = number // self.queries_per_row
-        _, before, sent = self._late[row].item()
-        self._late[row] = label_tick, before + updated, sent + pulses
-        self._counts[row] += spent.counts
-        self._array_joules[row] += spent.array_joules
+        self._learned.append((row, label_tick, updated, pulses))
+        self._spend(row, spent)
+        if len(self._learned) == _PENDING:
+            self._settle()
+
+    def _spend(self, row: int, spent: Tally) -> None:
+        if row != self._spender:
+            while row >= len(self._rows):
+                self._grow()
+            self._spender, self._spent = row, self._counts[row]
+        np.add(self._spent, spent.counts, self._spent)
+        if spent.array_joules:
+            self._array_joules[row] += spent.array_joules
+
+    def _settle(self) -> None:
+        """Bring the rows up to date: what comes query by query is kept for a while and then put down by columns."""
+        first = self.n_queries - len(self._answered)
+        numbers = np.arange(first, self.n_queries)
+        row, opens = numbers // self.queries_per_row, numbers % self.queries_per_row == 0
+        for name, column in zip(_NAMES, zip(*self._answered, strict=True), strict=False):
+            values, out = np.array(column, _ROW[name]), self._rows[name]
+            if name in _SUMMED:
+                # One after the other, so that the bits do not depend on when this is done.
+                np.add.at(out, row, values)
+            elif name == _LAST:
+                out[row] = values
+            else:
+                out[row[opens]] = values[opens]
+        if self._learned:
+            row, label_tick, updated, pulses = np.array(self._learned, np.int64).T
+            self._late["label_tick"][row] = label_tick
+            np.add.at(self._late["updated"], row, updated)
+            np.add.at(self._late["pulses"], row, pulses)
+        self._answered.clear()
+        self._learned.clear()
 
     def _grow(self) -> None:
         self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
@@ -289,6 +313,7 @@ class RunRecorder:
         self._array_joules = np.concatenate([self._array_joules, np.zeros_like(self._array_joules)])
         fresh = np.full(len(self._late), np.array((-1, 0, 0), _LATE))
         self._late = np.concatenate([self._late, fresh])
+        self._spender = -1
 
     def snapshot(self, layer: int, example: int, tick: int, task: int, arrays: Mapping[str, npt.ArrayLike]) -> None:
         """Keep the state of one layer; does nothing in a run that records no state.
@@ -398,9 +423,8 @@ class RunRecorder:
         return xr.DataTree.from_dict(groups)
 
     def _queries(self, costs: CostTable) -> dict[str, Any]:
+        self._settle()
         n = self._filled()
-        if self.n_queries % self.queries_per_row:
-            self._rows[n - 1] = tuple(self._open)
         rows, late = self._rows[:n], self._late[:n]
         columns: dict[str, Any] = {name: rows[name] for name in _NAMES}
         columns |= {name: late[name] for name in _LATE.names or ()}

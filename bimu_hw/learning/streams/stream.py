@@ -35,6 +35,8 @@ class _Place(NamedTuple):
     """The task that shows it; near a gradual switch not always the one whose turn it is."""
     row: int
     """Its row of the training set."""
+    what: Task
+    """What that task shows."""
 
 
 class TaskStream:
@@ -149,7 +151,8 @@ class TaskStream:
         self.n_bits = self._encoders["train"].n_bits
         self._spread = mean_and_std(data.x_train)[1] if kind == "noisy" else 0.0
         self._tasks: dict[int, Task] = {}
-        self._located: tuple[int | None, _Place] = (None, _Place(0, 0, 0))
+        self._located: tuple[int | None, _Place] = (None, _Place(0, 0, 0, Task()))
+        self._labels: list[int] = data.y_train.tolist()
         fewest = self._fewest_rows()
         most = self.n_tasks * int(epochs) * fewest
         if examples is None:
@@ -177,7 +180,7 @@ class TaskStream:
 
     def task_of(self, index: int) -> int:
         """Return the task whose turn it is at this index of the stream."""
-        return self._turn(index)
+        return self._locate(index).task
 
     def shown_task(self, index: int) -> int:
         """Return the task that shows the example at this index: `task_of`, or its neighbour in a gradual switch."""
@@ -215,12 +218,11 @@ class TaskStream:
         label : int
             What the oracle would answer: with label noise, not always the truth (see `true_label`).
         """
-        place = self._locate(index)
-        task = self._task(self.content(place.shown))
-        x = self._changed(self.data.x_train[place.row], task, (TRAIN_NOISE, int(index)))
+        _, _, row, task = self._locate(index)
+        x = self._changed(self.data.x_train[row], task, (TRAIN_NOISE, int(index)))
         codes = self._encoders["train"].codes(x)
         order = task.pixel_order
-        return codes if order is None else codes[order], self._label(int(index), place.row)
+        return codes if order is None else codes[order], self._label(int(index), row)
 
     def examples(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Return codes [stop - start, n_in] and labels [stop - start] (int64) of consecutive examples.
@@ -240,7 +242,7 @@ class TaskStream:
 
     def true_label(self, index: int) -> int:
         """Return the label of the data set, free of label noise."""
-        return int(self.data.y_train[self._locate(index).row])
+        return self._labels[self._locate(index).row]
 
     def test_codes(self, task: int) -> tuple[np.ndarray, np.ndarray]:
         """Return codes [n_test, n_in] and labels [n_test] (int64) of the test set as this task shows it.
@@ -293,11 +295,12 @@ class TaskStream:
     def _search(self, index: int) -> _Place:
         task = self._turn(index)
         shown = self._mixed(index, task) if self.switch_window else task
-        rows = self._task(self.content(shown)).train_rows
+        what = self._task(self.content(shown))
+        rows = what.train_rows
         since = index - task * self.n_examples // self.n_tasks
         if rows is None:
-            return _Place(task, shown, since % len(self.data.x_train))
-        return _Place(task, shown, int(rows[since % len(rows)]))
+            return _Place(task, shown, since % len(self._labels), what)
+        return _Place(task, shown, int(rows[since % len(rows)]), what)
 
     def _mixed(self, index: int, task: int) -> int:
         """Return the task that shows an example: of the two around the nearest switch, drawn by the distance to it."""
@@ -345,7 +348,7 @@ class TaskStream:
         return min(len(self.data.x_train) if task.train_rows is None else len(task.train_rows) for task in tasks)
 
     def _label(self, index: int, row: int) -> int:
-        label = int(self.data.y_train[row])
+        label = self._labels[row]
         if self.label_noise == 0.0:
             return label
         key = int(stream_key(self.seed, Purpose.LABEL_NOISE, index))
