@@ -75,11 +75,12 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "bimu_openloris": _bimu("OpenLORIS, one layer [8192,19], S = 10", 48.7, 16.7, 0.53, 0.065, 1600.0),
     "bimu_hard_gradient_stream": _bimu(
-        "Permuted-MNIST, a stream of short tasks, hard gradient, ideal storage, [784,100,10], S = 5",
+        "Permuted-MNIST, tasks of some 2,500 examples (of 10,000 the published values remember better), hard gradient, "
+        "ideal storage, [784,100,10], S = 5",
         12.53, 331.7, 2.509, 0.01384, 549.4, _SEARCH.format(18, "hard_stream"),
     ),
     "bimu_16_levels_residue_stream": _bimu(
-        "Permuted-MNIST, a stream of short tasks, hard gradient, 16 levels to lam = 4, residue of 12 bits, "
+        "Permuted-MNIST, tasks of some 2,500 examples, hard gradient, 16 levels to lam = 4, residue of 12 bits, "
         "[784,100,10], S = 5",
         26.79, 240.5, 1.186, 0.02352, 1078.0, _SEARCH.format(12, "levels_16"),
     ),
