@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -135,10 +136,14 @@ def account(accelerator, watcher) -> dict:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(30))
 def test_an_accelerator_stopped_between_jobs_goes_on_in_the_same_order(seed, tmp_path):
     rng = np.random.default_rng([17, seed])
     options = random_options(rng)
+    if seed >= 24:
+        # One forward pass predicts and teaches: its update is under way when the query is answered.
+        options["policy"] = ("given", {})
+        options["architecture"] = replace(options["architecture"], pipeline="queries", in_flight=3)
     whole, seen = assemble(60, **options)
     whole.run()
     every = int(rng.integers(1, 5))

@@ -21,7 +21,6 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -34,6 +33,7 @@ from bimu_hw.accelerator.machine import InFlight, Machine, OneAtATime
 from bimu_hw.accelerator.oracle import Oracle
 from bimu_hw.accelerator.plan import Piece, WorkPlan
 from bimu_hw.accelerator.query import QueryRow, from_columns, to_columns
+from bimu_hw.accelerator.service import Job
 from bimu_hw.accelerator.spec import AcceleratorSpec, ExampleSource, Observer, Pause, Usage
 from bimu_hw.accelerator.timeline import Timeline
 from bimu_hw.crossbar.chip import Chip, Encoded, LearningRule
@@ -47,19 +47,6 @@ _COUNTERS = (
     "seen", "requested", "dropped", "stale", "asleep_ticks", "wakes", "in_system_ticks", "sojourn_ticks", "_in_system",
     "_counted", "_next_index", "_ended", "_blocked", "_refreshing", "_idle_since", "_waking",
 )  # fmt: skip
-
-
-@dataclass(slots=True)
-class _Job:
-    """A job in service: what it is, when it began, whom it is for, and what is left of it."""
-
-    kind: str
-    begun: int
-    row: QueryRow | None = None
-    encoded: Encoded | None = None
-    rest: Sequence[Piece] = ()
-    spent: Tally | None = None
-    pieces: Sequence[Piece] = ()
 
 
 class Accelerator:
@@ -113,7 +100,7 @@ class Accelerator:
         self._events = Events(self._turn)
         self._queue: deque[tuple[int, int]] = deque()
         self._labelled: deque[tuple[QueryRow, Encoded]] = deque()
-        self._service: dict[int, _Job] = {}
+        self._service: dict[int, Job] = {}
         # What is awaited: the tick it is due and its place in the order of waiting.
         self._awaited: list[tuple[int, int, QueryRow, Encoded, bool]] = []
         self._arrival: tuple[int, int] | None = None
@@ -201,6 +188,7 @@ class Accelerator:
             "service": to_columns([job.row for _, job in service if job.row is not None]),
             "service_what": [[slot, job.kind, job.begun] for slot, job in service],
             "service_other": [[slot, job.kind, job.begun] for slot, job in self._service.items() if job.row is None],
+            "service_rest": [job.rest_state() for _, job in service],
             "oracle": self.oracle.state(), "machine": self.machine.state(), "jobs": self.jobs.state(),
             "timeline": self.timeline.state() if self.timeline else {},
         }  # fmt: skip
@@ -213,9 +201,11 @@ class Accelerator:
         self._queue = deque((index, arrival) for index, arrival in state["queue"])
         self._labelled = deque((row, self._encoded(row)) for row in from_columns(state["labelled"]))
         self._service = {
-            slot: _Job(kind, begun, row, self._encoded(row))
+            slot: Job(kind, begun, row, self._encoded(row))
             for (slot, kind, begun), row in zip(state["service_what"], from_columns(state["service"]), strict=True)
-        } | {slot: _Job(kind, begun) for slot, kind, begun in state["service_other"]}
+        } | {slot: Job(kind, begun) for slot, kind, begun in state["service_other"]}
+        for (slot, _, _), rest in zip(state["service_what"], state["service_rest"], strict=True):
+            self._service[slot].restore_rest(rest, self.plan)
         waits: list[tuple[int, int, Callable[[int], None]]] = []
         for (due, place, stale), row in zip(state["awaited_when"], from_columns(state["awaited"]), strict=True):
             waits.append((place, due, partial(self._await_label, row, self._encoded(row), stale)))
@@ -360,7 +350,7 @@ class Accelerator:
         while self._shared or not self._service:
             if self._refreshing and self._refresh_slot not in self._service:
                 self._refreshing = False
-                self._begin(self._refresh_slot, _Job("refresh", now), (self.jobs.refresh(),), -1)
+                self._begin(self._refresh_slot, Job("refresh", now), (self.jobs.refresh(),), -1)
                 continue
             update = bool(self._labelled) and self._update_slot not in self._service
             slot = self._free_slot() if self._queue or self._next_comes_at_once() else -1
@@ -381,7 +371,7 @@ class Accelerator:
     def _next_comes_at_once(self) -> bool:
         return self._back_to_back and self._next_index < self.source.n_examples
 
-    def _begin(self, slot: int, job: _Job, pieces: Sequence[Piece], priority: int) -> None:
+    def _begin(self, slot: int, job: Job, pieces: Sequence[Piece], priority: int) -> None:
         """Let the work of a job begin."""
         ticks = self.jobs.begin(pieces)
         self._service[slot] = job
@@ -428,14 +418,14 @@ class Accelerator:
             self.jobs.predict(row)
             # All that is spent is the update's.
             spent, row.spent = row.spent, Tally()
-            self._begin(slot, _Job("given", now, row, encoded, rest, spent), (forward,), self._priority["update"])
+            self._begin(slot, Job("given", now, row, encoded, rest, spent), (forward,), self._priority["update"])
             return
         evidence, piece = self.jobs.infer(row, encoded)
         row.asked = self.policy.asks(
             evidence, examples_seen=self.seen - 1, labels_requested=self.requested,
             uniform=uniform_for(self.policy, self._noise_seed, index),
         )  # fmt: skip
-        self._begin(slot, _Job("query", now, row, encoded), (piece,), self._priority["query"])
+        self._begin(slot, Job("query", now, row, encoded), (piece,), self._priority["query"])
 
     def _learn(self, row: QueryRow, encoded: Encoded, now: int, held: bool) -> None:
         """Begin an update."""
@@ -443,9 +433,9 @@ class Accelerator:
         if not held and not self.spec.labels.prompt:
             self.jobs.book_kept(row)
         pieces = self.jobs.learn(row, encoded, now, held)
-        self._begin(self._update_slot, _Job("update", now, row, encoded), pieces, self._priority["update"])
+        self._begin(self._update_slot, Job("update", now, row, encoded), pieces, self._priority["update"])
 
-    def _complete(self, slot: int, job: _Job, now: int) -> None:
+    def _complete(self, slot: int, job: Job, now: int) -> None:
         """Take note that a job, or the part of it that was begun, is done."""
         self.jobs.busy(now - job.begun)
         row, encoded = job.row, job.encoded

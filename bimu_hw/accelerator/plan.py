@@ -445,10 +445,10 @@ class WorkPlan:
             rows, ticks = self._writing_of(layer.tiles)
             written.append(Written(up, down, rows, up + down if retries >= 0 else 0))
             if ticks:
-                stages.append(self._write_stage(k, ticks))
+                stages.append(self.write_stage(k, ticks))
         return written, stages
 
-    def _write_stage(self, layer: int, ticks: int) -> Stage:
+    def write_stage(self, layer: int, ticks: int) -> Stage:
         """Return the stage of programming a layer; the last one if it takes as long."""
         if self._write_stages[layer].ticks != ticks:
             self._write_stages[layer] = Stage("write_drivers", ticks, layer=layer)
