@@ -9,6 +9,7 @@ import tomllib
 
 import pytest
 
+from bimu_hw import checkpoint
 from bimu_hw.cli import run_commands
 from bimu_hw.errors import RunError, ScenarioError
 from bimu_hw.reproduction import PAPER, load_study, reproduce, write_report
@@ -123,6 +124,11 @@ def test_an_interrupted_row_goes_on_to_the_same_bits_and_meanwhile_says_how_far_
     lines = table_of(out)
     assert lines["one", 1, "accuracy_last_k"]["stands"] == "not run"
     assert lines["many", 3, "accuracy_last_k"]["ours"] == ""
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "CHECKPOINT_VERSION", 10**6)
+        text = write_report(described, out, described.cells(described.rows, 3, 1)).read_text(encoding="utf-8")
+        assert "begun, by another version of bimu-hw, which can say how far it is" in text
+        assert "stands at 0 of" not in text
 
     said = []
     reproduce(described, out, tasks=3, rows=many, progress=False, tell=said.append)

@@ -24,7 +24,7 @@ import numpy as np
 
 from bimu_hw import __version__
 from bimu_hw.checkpoint import read_checkpoint
-from bimu_hw.errors import BimuError
+from bimu_hw.errors import BimuError, DamagedError, RunError
 from bimu_hw.learning.metrics import last_k_average
 from bimu_hw.record import write_durably
 from bimu_hw.run_folder import RunFolder
@@ -48,7 +48,7 @@ class Standing:
     scenario_hash : str
         Empty if nothing is there.
     examples : int
-        Examples that were shown so far to a run that has begun.
+        Examples that were shown so far to a run that has begun; -1 if only another version of bimu-hw can tell.
     """
 
     state: str
@@ -67,20 +67,22 @@ def standing(out: Path, tasks: int) -> Standing:
     begun = folder.begun_hash
     if not begun:
         return Standing("not run")
+    foreign = False
     checkpoints = sorted(folder.work.glob("checkpoint-*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in checkpoints:
         try:
             state, _ = read_checkpoint(path)
             ended = int(state["open_task"])
             examples, accuracy = int(state["shown"]), np.array(state["accuracy"])
-        except (BimuError, OSError, KeyError):
+        except (BimuError, OSError, KeyError) as error:
+            foreign |= isinstance(error, RunError) and not isinstance(error, DamagedError)
             continue  # being replaced while we look, or damaged: the one before it
         summary = {}
         if ended:
             square = accuracy[:ended, :ended]
             summary["accuracy_last_k"] = last_k_average(square, min(5, ended))
         return Standing("begun", ended, summary, begun, examples)
-    return Standing("begun", 0, {}, begun)
+    return Standing("begun", 0, {}, begun, -1 if foreign else 0)
 
 
 def session_file(out: Path) -> Path:

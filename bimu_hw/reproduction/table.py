@@ -138,11 +138,21 @@ def _stands(stands: Sequence[Standing], tasks: int, metric: str) -> str:
         if one.state == "begun":
             so_far = one.summary.get(metric)
             value = "" if so_far is None else f" with {100 * so_far:.2f} %"
-            words.append(f"stands at {one.tasks} of {tasks} tasks ({one.examples:,} examples){value}")
+            words.append(
+                f"stands at {one.tasks} of {tasks} tasks ({one.examples:,} examples){value}"
+                if one.examples >= 0
+                else "begun, by another version of bimu-hw, which can say how far it is"
+            )
     missing = sum(s.state == "not run" for s in stands)
     if missing:
         words.append("not run" if missing == len(stands) else f"{missing} not run")
     return "; ".join(words)
+
+
+def _ended(run: dict[str, Any]) -> str:
+    if run["state"] == "done" or run["examples"] < 0:
+        return str(run["state"])
+    return f"{run['tasks_ended']} tasks, {run['examples']:,} examples"
 
 
 def _run(row: Row, tasks: int, seed: int, stand: Standing, path: Path) -> dict[str, Any]:
@@ -217,7 +227,7 @@ def _markdown(study: Study, lines: Sequence[Line], runs: Sequence[dict[str, Any]
             f"`{run['row']}`", run["tasks"], run["seed"], f"`{run['scenario_hash'][:8]}`",
             f"{run['version']} {run['commit']}".strip() or "–", _hours(run["cpu_s"]), run["sessions"],
             run["peak_memory_MiB"] or "–",
-            "done" if run["state"] == "done" else f"{run['tasks_ended']} tasks, {run['examples']:,} examples",
+            _ended(run),
         )
         for run in runs if run["state"] != "not run"
     ]  # fmt: skip
