@@ -146,7 +146,7 @@ def test_the_command_prints_and_draws(tmp_path, capsys):
     ("options", "says"),
     [
         (["smtj_50ns"], "is a sampling element; name a storage element."),
-        (["dw_notched", "--preset", "bimu"], "--preset: got 'bimu'; allowed are bimu_memory_window_study, "),
+        (["dw_notched", "--preset", "bimu"], "--preset: got 'bimu'; allowed are bimu_16_levels_residue_stream, "),
         (["dw_notched", "--rate", "0 Hz"], "--rate: got '0 Hz'; allowed are rates above 0 Hz."),
         (["dw_notched", "--temperature", "1 K"], "--temperature: got '1 K'; allowed are temperatures from 4 K to"),
     ],
@@ -157,5 +157,5 @@ def test_what_the_command_refuses(options, says, capsys):
 
 
 def test_another_rules_preset_is_refused():
-    with pytest.raises(CardError, match="allowed are bimu_memory_window_study"):
+    with pytest.raises(CardError, match="allowed are bimu_16_levels_residue_stream"):
         native_response(shipped_cards()["dw_notched"], "bayesbinn_permuted_mnist_1000_tasks")
