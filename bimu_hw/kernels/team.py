@@ -16,7 +16,7 @@ import numpy as np
 from llvmlite import ir
 from numba import extending, types
 
-from bimu_hw.kernels import inline, jit
+from bimu_hw.kernels import aligned_zeros, inline, jit
 
 _I64 = np.int64
 _WORD = ir.IntType(64)
@@ -40,9 +40,7 @@ _sched_yield = types.ExternalFunction("sched_yield", types.int32())
 
 def new_board(ranks: int) -> np.ndarray:
     """Return a board on which nothing is posted; every rank but the first is away."""
-    raw = np.zeros((ranks + 2, _SIZE), np.int64)
-    first = -raw.ctypes.data % 64 // 8
-    board: np.ndarray = raw.reshape(-1)[first : first + (ranks + 1) * _SIZE].reshape(ranks + 1, _SIZE)
+    board: np.ndarray = aligned_zeros((ranks + 1, _SIZE), np.int64)
     clear(board)
     return board
 
