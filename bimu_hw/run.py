@@ -231,7 +231,7 @@ class Run:
         check_load(s, self.plan, spec)
         self.accelerator = Accelerator(
             self.chip, self.plan, self, s.label_policy(), self.rule, spec, s.seeds.noise, self,
-            timeline=s.record.timeline,
+            timeline=s.record.timeline, next_look=self.next_look,
         )  # fmt: skip
         n = self.stream.n_tasks
         self.accuracy, self.calibration = (np.full((n, n), np.nan) for _ in range(2))
@@ -310,6 +310,11 @@ class Run:
         # Inputs that were dropped count as done.
         self._bar.update(index + 1 - self._shown)
         self._shown = index + 1
+
+    def next_look(self, index: int) -> int:
+        """Return the first example after this one before which the chip is evaluated or written down."""
+        end = self.stream.task_start(self.stream.task_of(index) + 1)
+        return min(end, self._next_snapshot) if index < self._next_snapshot else index + 1
 
     def _open_bar(self, total: int) -> Any:
         hidden = not self._progress

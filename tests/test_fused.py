@@ -141,7 +141,7 @@ def test_a_team_whose_step_was_interrupted_begins_anew(monkeypatch):
             x = analog(rng.normal(size=301))
             if threads == 2:
                 with monkeypatch.context() as patch:
-                    patch.setattr(step, "relaxed_step", interrupted)
+                    patch.setattr(step, "relaxed_steps", interrupted)
                     with pytest.raises(Interrupted):
                         chip.learn(x, 1, 100 + event, 0.0, rule, "relaxed")
             chip.learn(x, 3, event, 0.0, rule, "relaxed")

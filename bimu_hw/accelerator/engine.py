@@ -28,6 +28,7 @@ import simpy
 
 from bimu_hw.accelerator.arrivals import Arrivals
 from bimu_hw.accelerator.events import Events
+from bimu_hw.accelerator.foresight import Foresight
 from bimu_hw.accelerator.jobs import Jobs, uniform_for
 from bimu_hw.accelerator.machine import InFlight, Machine, OneAtATime
 from bimu_hw.accelerator.oracle import Oracle
@@ -67,6 +68,9 @@ class Accelerator:
         Who lets stages pass; by default what the plan's architecture says.
     timeline : int
         Stages and spans of the beginning to keep, for a timeline.
+    next_look : callable, optional
+        Returns, for the index of an example, the first later one before which the observer looks at the chip. Until
+        then the chip may be ahead of the time; without, it never is.
 
     Attributes
     ----------
@@ -84,6 +88,7 @@ class Accelerator:
     def __init__(
         self, chip: Chip, plan: WorkPlan, source: ExampleSource, policy: LabelPolicy, rule: LearningRule,
         spec: AcceleratorSpec, noise_seed: int, observer: Observer, machine: Machine | None = None, timeline: int = 0,
+        next_look: Callable[[int], int] | None = None,
     ) -> None:  # fmt: skip
         self.chip, self.plan, self.source, self.policy, self.rule = chip, plan, source, policy, rule
         self.spec, self.observer = spec, observer
@@ -113,6 +118,10 @@ class Accelerator:
         self._given = isinstance(policy, Given)
         self._priority = {job: spec.unit_priority(job) for job in ("query", "update")}
         self._back_to_back = spec.arrivals.kind == "back_to_back"
+        self._example = source.example
+        certain = self._given and self._back_to_back and not self._shared and spec.gradient == "relaxed"
+        if next_look is not None and certain:
+            self._example = Foresight(source, chip, next_look).example
 
     def _new_machine(self) -> Machine:
         if not self._shared:
@@ -315,7 +324,8 @@ class Accelerator:
         if self._shared or not self._service:
             if done and not self._service:
                 self._idle_since = now
-            self.observer.between_jobs()
+            if not self.chip.ahead:
+                self.observer.between_jobs()
             if self._awake(now):
                 self._admit(now)
         if not self._expect() and self._over():
@@ -407,7 +417,7 @@ class Accelerator:
     def _query(self, slot: int, now: int) -> None:
         """Begin a query: compute its prediction, and decide whether to ask for its label."""
         index, arrival = self._take(now)
-        encoded, label, answer, task = self.source.example(index)
+        encoded, label, answer, task = self._example(index)
         self.jobs.end_tasks(task, index, now)
         self.observer.before_query(index, now)
         row = QueryRow(index, task, label, answer, arrival, now)

@@ -7,7 +7,7 @@ all noise: doing one again gives the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol
 
@@ -20,11 +20,11 @@ from bimu_hw.crossbar.keys import event_key
 from bimu_hw.crossbar.layer import Layer
 from bimu_hw.crossbar.normalisation import make_normalisation
 from bimu_hw.crossbar.readout import ArraySpec, Readout, Reads, build_circuit
-from bimu_hw.crossbar.step import RelaxedStep
+from bimu_hw.crossbar.step import RelaxedSteps
 from bimu_hw.crossbar.synapses import Programming, Seeds, SynapseArray, SynapseSpec
 from bimu_hw.crossbar.workers import Workers
 from bimu_hw.devices import ROOM_TEMPERATURE
-from bimu_hw.errors import ScenarioError
+from bimu_hw.errors import ScenarioError, ScheduleError
 from bimu_hw.kernels.network import (
     REVERSE_BINARY_GATE,
     SIGN,
@@ -181,11 +181,13 @@ class Chip:
         temperature : float
             In kelvin.
         """
+        self._be_in_time()
         for layer in self._layers:
             layer.synapses.age(event, now, duration, temperature)
 
     def end_task(self, rule: LearningRule) -> None:
         """Tell the rule, and what normalises, that a task has ended."""
+        self._be_in_time()
         rule.end_task([layer.synapses.lam for layer in self._layers])
         for layer in self._layers:
             layer.norm.end_task()
@@ -197,6 +199,7 @@ class Chip:
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep of the chip; not copied."""
+        self._be_in_time()
         return {
             str(k): {"synapses": layer.synapses.state_arrays(), "normalisation": layer.norm.state()}
             for k, layer in enumerate(self._layers)
@@ -239,6 +242,7 @@ class Chip:
         float32[sample, class]
             Logits (normalised outputs), a view of a buffer that the next call overwrites.
         """
+        self._be_in_time()
         planes, plane_weight, x, slots = example.planes, example.plane_weight, example.x, example.slots
         last = len(self._layers) - 1
         for k, layer in enumerate(self._layers):
@@ -321,11 +325,13 @@ class Chip:
             needs no forward pass.
         """
         relaxed = gradient == "relaxed"
+        steps = self._whole_steps if relaxed else None
+        if steps is not None and steps.ahead:
+            return LearnResult(*steps.take(event, now, self._tile))
         numbers = self._in_numbers(rule)
-        if relaxed and numbers and self._whole_steps is not None:
-            return LearnResult(
-                *self._whole_steps.learn(example.x, label, event, now, numbers, rule.epsilon, self._tile)
-            )
+        if steps is not None and numbers:
+            steps.compute(example.x, label, event, now, numbers, rule.epsilon)
+            return LearnResult(*steps.take(event, now, self._tile))
         if relaxed:
             self._relaxed_pass(example.x, event)
         elif not held:
@@ -346,6 +352,31 @@ class Chip:
             layer.norm.learn(layer.y)
         return self._update(loss, event, now, rule, numbers, relaxed)
 
+    def foresee(self, examples: Mapping[int, tuple[Encoded, int]]) -> None:
+        """Be told which examples, with their labels, will be learned at some events, with relaxed weights.
+
+        Steps may then be computed before their time, so until `ahead` is 0 nothing but `learn`, in the order of the
+        events, may be asked of the chip: all else raises `ScheduleError`. It makes no difference to what is learned.
+        """
+        if self._can_be_ahead:
+            assert self._whole_steps is not None
+            self._whole_steps.foreseen = {event: (example.x, label) for event, (example, label) in examples.items()}
+
+    @property
+    def ahead(self) -> int:
+        """Steps that were computed before their time and not learned yet."""
+        return self._whole_steps.ahead if self._can_be_ahead and self._whole_steps is not None else 0
+
+    def _be_in_time(self) -> None:
+        if self.ahead:
+            raise ScheduleError(f"chip: {self.ahead} steps ahead of its time; learn what was foreseen first.")
+
+    @cached_property
+    def _can_be_ahead(self) -> bool:
+        """Whether the time of a step changes nothing, and nothing of what it drives depends on lam."""
+        alone = all(layer.forward.driven_by_inputs and not layer.synapses.evolves for layer in self._layers)
+        return alone and self._whole_steps is not None
+
     def _in_numbers(self, rule: LearningRule) -> list[Coefficients]:
         """Return the rule in numbers for every layer; empty if it has none, or works on lam as read with errors."""
         numbers = getattr(rule, "coefficients", None)
@@ -354,11 +385,11 @@ class Chip:
         return [numbers(k, layer.synapses.lam.size) for k, layer in enumerate(self._layers)]
 
     @cached_property
-    def _whole_steps(self) -> RelaxedStep | None:
+    def _whole_steps(self) -> RelaxedSteps | None:
         """Relaxed steps in one call; None where something comes between their parts."""
-        if not RelaxedStep.fits(self._layers):
+        if not RelaxedSteps.fits(self._layers):
             return None
-        return RelaxedStep(self._layers, self._relaxed_keys, self.activation, self._workers.threads)
+        return RelaxedSteps(self._layers, self._relaxed_keys, self.activation, self._workers.threads)
 
     def _update(
         self, loss: float, event: int, now: float, rule: LearningRule, numbers: list[Coefficients], relaxed: bool
@@ -414,29 +445,23 @@ class Chip:
 
     def forward_reads(self) -> Reads:
         """Return what the last forward pass drove."""
-        return _reads(
-            [
-                layer.forward.driven(layer.planes, layer.weights if layer.binary else None, layer.slots)
-                for layer in self._layers
-            ]
-        )
+        drives, conductance = [], []
+        for layer in self._layers:
+            lines, siemens = layer.forward.driven(layer.planes, layer.weights if layer.binary else None, layer.slots)
+            drives.append(lines)
+            conductance.append(siemens)
+        return Reads(tuple(drives), tuple(conductance))
 
     def backward_reads(self) -> Reads:
         """Return what the backward reads of the last `learn` drove; the first layer is not read backwards."""
         arrays = self.arrays
         slots = arrays.gradient_slots if arrays.inputs == "pulse_width" and arrays.gradient_bits else None
-        return _reads(
-            [(0, 0.0)]
-            + [
-                layer.backward.driven(layer.backward_planes, layer.backward_weights, slots)
-                for layer in self._layers[1:]
-            ]
-        )
-
-
-def _reads(driven: list[tuple[int, float]]) -> Reads:
-    drives, conductance = zip(*driven, strict=True)
-    return Reads(drives, conductance)
+        drives, conductance = [0], [0.0]
+        for layer in self._layers[1:]:
+            lines, siemens = layer.backward.driven(layer.backward_planes, layer.backward_weights, slots)
+            drives.append(lines)
+            conductance.append(siemens)
+        return Reads(tuple(drives), tuple(conductance))
 
 
 def _ask(

@@ -292,6 +292,11 @@ class Readout:
         # The reference column of each tile carries the mean of the two states.
         return lines * crossed, square * (width + (0 if xnor else crossed)) * middle + signs * half
 
+    @property
+    def driven_by_inputs(self) -> bool:
+        """Whether what a read drives depends on the inputs alone, not on the weights."""
+        return self._circuit is None and self._paired
+
     def _mean_driven_weight(self, planes: FloatArray, complementary: bool) -> float:
         """Return the mean of `driven_weight` over binary weights of a forward read."""
         v = planes.astype(np.float64)

@@ -2,11 +2,15 @@
 
 Where every element is exact and continuous and the rule is known by numbers, nothing happens between the layers that a
 kernel could not do (`bimu_hw.kernels.step`). All else goes the general way (`bimu_hw.crossbar.chip.Chip.learn`).
+
+Nor does anything happen between two steps if it is known which example comes next, and nobody looks at the chip in
+between. Then one call learns several examples, and what each has left behind is handed out when its time comes: caches
+are not emptied in turns by kernels and by all else that a run does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,37 +20,62 @@ from bimu_hw.crossbar.layer import Layer
 from bimu_hw.crossbar.synapses import Programming
 from bimu_hw.crossbar.team import Team
 from bimu_hw.devices import time_matters
+from bimu_hw.errors import ScheduleError
 from bimu_hw.kernels import aligned_zeros
 from bimu_hw.kernels.rules import Coefficients
-from bimu_hw.kernels.step import WORTH_SHARING, relaxed_step, serve
+from bimu_hw.kernels.step import WORTH_SHARING, relaxed_steps, serve
 from bimu_hw.kernels.team import AVAILABLE, new_board
 
+#: Most examples that are learned in one call; what they leave behind still fits a second-level cache.
+MOST_AT_ONCE = 16
 
-class RelaxedStep:
+
+class RelaxedSteps:
     """The steps of one chip.
 
     Parameters
     ----------
     layers : sequence of Layer
-        In their buffers a step leaves what its parts would leave: normalised sums, activations, gradients.
+        In their buffers a step leaves what its parts would leave: normalised sums, activations, gradients (those of the
+        last step that was computed).
     keys : sequence of uint64
         Keys of the relaxed weights of each layer, before the event.
     activation : int
     threads : int
+
+    Attributes
+    ----------
+    foreseen : mapping of int to (float32[1, wordline], int)
+        Examples, with their labels, that will be learned at some events, as far as they are known.
     """
 
     def __init__(self, layers: Sequence[Layer], keys: Sequence[np.uint64], activation: int, threads: int) -> None:
         self._layers, self._activation = layers, activation
         *arrays, self._busy = zip(*(layer.blocks.step_arrays() for layer in layers), strict=True)
-        outputs = [(layer.normal, layer.inverse_deviation, layer.h, layer.delta) for layer in layers]
-        self._buffers = (*arrays, *zip(*outputs, strict=True))
         worth = any(weights.size >= WORTH_SHARING for weights in arrays[0])
-        self._team = Team(threads, layers[0].synapses.shape[0]) if threads > 1 and worth and AVAILABLE else None
+        self._team = Team(threads) if threads > 1 and worth and AVAILABLE else None
         self._board = self._team.board if self._team else new_board(1)
+        # What belongs to one example has a slot for each of those that are learned in one call.
+        self._x = aligned_zeros((MOST_AT_ONCE, 1, layers[0].synapses.shape[0]))
+        self._normal = tuple(aligned_zeros((MOST_AT_ONCE, *layer.normal.shape)) for layer in layers)
+        self._h = tuple(aligned_zeros((MOST_AT_ONCE, *layer.h.shape)) for layer in layers)
+        self._labels, self._losses = np.zeros(MOST_AT_ONCE, np.int64), np.zeros(MOST_AT_ONCE)
+        self._nothing = np.zeros(MOST_AT_ONCE, np.bool_)
+        self._tally = aligned_zeros((MOST_AT_ONCE, len(self._board) - 1, len(layers), 8), np.int64)
+        deviation, delta = zip(*((layer.inverse_deviation, layer.delta) for layer in layers), strict=True)
+        self._buffers = (*arrays, self._normal, deviation, self._h, delta)
         self._keys = np.array(keys)
-        self._tally = aligned_zeros((len(self._board) - 1, len(layers), 8), np.int64)
         self._bound: tuple[Any, ...] = ()
         self._arguments: tuple[Any, ...] = ()
+        #: Event and slot of the steps that were computed and not taken, the next one last, with loss, whether nothing
+        #: was asked, and tally.
+        self._left: list[tuple[int, int, float, bool, list[list[int]]]] = []
+        self.foreseen: Mapping[int, tuple[FloatArray, int]] = {}
+
+    @property
+    def ahead(self) -> int:
+        """Steps that were computed and not taken."""
+        return len(self._left)
 
     @staticmethod
     def fits(layers: Sequence[Layer]) -> bool:
@@ -54,11 +83,10 @@ class RelaxedStep:
         synapses = [layer.synapses for layer in layers]
         return all(s.plan_update(0, 0.0).exact and not time_matters(s.storage, s.params) for s in synapses)
 
-    def learn(
-        self, x: FloatArray, label: int, event: int, now: float, rules: Sequence[Coefficients], epsilon: float,
-        tile: tuple[int, int, int],
-    ) -> tuple[float, bool, tuple[Programming, ...]]:  # fmt: skip
-        """Learn one example.
+    def compute(
+        self, x: FloatArray, label: int, event: int, now: float, rules: Sequence[Coefficients], epsilon: float
+    ) -> None:
+        """Learn an example, and those that are known to come next.
 
         Parameters
         ----------
@@ -69,6 +97,36 @@ class RelaxedStep:
             The rule in numbers, for each layer.
         epsilon : float
             What it adds to the gradient.
+        """
+        plans = [layer.synapses.plan_update(event, now) for layer in self._layers]
+        bound = [(p.tanh, p.sech2, p.requested, r.coefficient, r.lam_prior) for p, r in zip(plans, rules, strict=True)]
+        if not self._is_bound(bound) or (self._team is not None and self._team.waits):
+            self._bind(bound, rules, epsilon)
+        n = 0
+        while n < MOST_AT_ONCE:
+            self._x[n], self._labels[n] = x, label
+            n += 1
+            if event + n not in self.foreseen:
+                break
+            x, label = self.foreseen[event + n]
+        if self._team is not None:
+            self._team.expect(n)
+        n = relaxed_steps(self._board, event, self._labels[:n], self._losses, self._nothing, *self._arguments)
+        if self._team is not None:
+            self._team.done()
+        outcomes = (self._losses[:n].tolist(), self._nothing[:n].tolist(), self._tally[:n].sum(axis=1).tolist())
+        events = range(event, event + n)
+        self._left = [*zip(events, range(n), *outcomes, strict=True)][::-1]
+
+    def take(
+        self, event: int, now: float, tile: tuple[int, int, int]
+    ) -> tuple[float, bool, tuple[Programming, ...]]:
+        """Hand out the next of the steps that were computed.
+
+        Parameters
+        ----------
+        event, now
+            As in `bimu_hw.crossbar.chip.Chip.learn`.
         tile : tuple of int
             (tile_wordlines, tile_bitlines, write_columns).
 
@@ -76,23 +134,22 @@ class RelaxedStep:
         -------
         tuple of (float, bool, tuple of Programming)
             Loss, whether anything was asked of the elements, and what that took.
+
+        Raises
+        ------
+        ScheduleError
+            If another event was foreseen.
         """
-        plans = [layer.synapses.plan_update(event, now) for layer in self._layers]
-        bound = [(p.tanh, p.sech2, p.requested, r.coefficient, r.lam_prior) for p, r in zip(plans, rules, strict=True)]
-        if not self._is_bound(bound) or (self._team is not None and self._team.waits):
-            self._bind(bound, rules, epsilon)
-        if self._team is not None:
-            self._team.call(event, label, x)
-            x = self._team.x
-        loss, nothing = relaxed_step(self._board, 0, event, label, x, *self._arguments)
-        if self._team is not None:
-            self._team.waits = False
-        for layer in self._layers:
+        foreseen, slot, loss, nothing, tallies = self._left.pop()
+        if foreseen != event:
+            raise ScheduleError(f"chip: event {event} is learned, but {foreseen} was foreseen; learn that first.")
+        x = self._x[slot]
+        for layer, normal, h in zip(self._layers, self._normal, self._h, strict=True):
             layer.drive_relaxed(x)
+            layer.normal, layer.h = normal[slot], h[slot]
             x = layer.h
         if nothing:
             return loss, False, ()
-        tallies = self._tally.sum(axis=0).tolist() if self._team else self._tally[0].tolist()
         done = [
             layer.blocks.have_moved(some, up, plain, now, tile)
             for layer, (some, up, plain, *_) in zip(self._layers, tallies, strict=True)
@@ -114,7 +171,7 @@ class RelaxedStep:
         synapses = [layer.synapses for layer in self._layers]
         plans = [s.plan_update(0, 0.0) for s in synapses]
         self._arguments = (
-            np.array([self._keys, [plan.key for plan in plans]]),
+            self._x, np.array([self._keys, [plan.key for plan in plans]]),
             np.array([layer.blocks.rows for layer in self._layers]), self._activation, tanh, sech2,
             tuple(s.lam for s in synapses), *self._buffers, rules[0].rule, coefficient[0], prior, np.float32(epsilon),
             plans[0].policy, np.array([plan.scales for plan in plans]), tuple(plan.residue for plan in plans),

@@ -64,6 +64,8 @@ class SynapseArray:
         Time between successive looks at the sampling elements in seconds; set by who knows time, infinite until then.
     version : int
         Counts changes of lam.
+    evolves : bool
+        Whether time changes the devices.
     thresholds : Thresholds or None
         Where `sample` is but a comparison with thresholds, which nothing but a bias changes.
     sample_key : uint64
@@ -122,13 +124,13 @@ class SynapseArray:
         self._probe_state: Any = None
         self._storage_evolves = time_matters(storage, self.params)
         self._sampler_evolves = time_matters(sampler, self.sampler_params)
-        self._evolves = self._storage_evolves or self._sampler_evolves or values.noisy
+        self.evolves = self._storage_evolves or self._sampler_evolves or values.noisy
         self._disturbed = storage.disturb is not None or values.read_disturb > 0.0
         self._time = 0.0
         #: Seconds that the devices have aged beyond simulated time (`age`).
         self._aged = 0.0
         self._reading = nothing
-        alone = not (self._copies or self._evolves or self._disturbed) and sampler.compares is not None
+        alone = not (self._copies or self.evolves or self._disturbed) and sampler.compares is not None
         self.thresholds = Thresholds(str(sampler.compares), self.all_cells) if alone else None
         self.look_interval = float("inf")
         self.version = 0
@@ -298,7 +300,7 @@ class SynapseArray:
 
     def _advance(self, event: int, now: float, grid: Grid, site: Site) -> None:
         since = self._time
-        if not self._evolves or now <= since:
+        if not self.evolves or now <= since:
             return
         # One event may see several intervals; the second at which one begins tells it from all others.
         key = event_key(event_key(self._key_advance, event), int(np.float64(since).view(np.uint64)))

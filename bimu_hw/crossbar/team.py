@@ -11,10 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from bimu_hw.crossbar.encoding import FloatArray
-from bimu_hw.kernels.team import LEAVE, call, clear, new_board
+from bimu_hw.kernels.team import LEAVE, clear, new_board, promise
 
 
 class Team:
@@ -24,38 +21,33 @@ class Team:
     ----------
     ranks : int
         With the caller.
-    n_in : int
-        Numbers of an example.
 
     Attributes
     ----------
     board : int64[rank + 1, 8]
-    x : float32[1, n_in]
-        The example of the step that was called for last.
     waits : bool
-        Whether ranks were called to a step that rank 0 has not told the end of: it was interrupted.
+        Whether ranks were promised steps that rank 0 has not told the end of: they were interrupted.
     """
 
-    def __init__(self, ranks: int, n_in: int) -> None:
+    def __init__(self, ranks: int) -> None:
         self.board = new_board(ranks)
-        self.x = np.zeros((1, n_in), np.float32)
         self._wake = [threading.Event() for _ in range(1, ranks)]
         self._threads: list[threading.Thread] = []
         self._dismiss: Callable[[], None] | None = None
         self.waits = False
 
     def employ(self, serve: Callable[..., None], *step: Any) -> None:
-        """Let the ranks serve with other arguments from now on: ``serve(board, rank, x, *step)``."""
+        """Let the ranks serve with other arguments from now on: ``serve(board, rank, *step)``."""
         self.dismiss()
         clear(self.board)
         self.waits = False
         # Compiled here, where waiting for it hinders nobody.
         self.board[-1, LEAVE] = 1
-        serve(self.board, len(self._wake), self.x, *step)
+        serve(self.board, len(self._wake), *step)
         self.board[-1, LEAVE] = 0
         for rank, wake in enumerate(self._wake, 1):
             wake.clear()
-            arguments = (serve, self.board, rank, self.x, *step)
+            arguments = (serve, self.board, rank, *step)
             thread = threading.Thread(target=_work, args=(wake, *arguments), name=f"bimu-{rank}", daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -68,12 +60,17 @@ class Team:
             self._dismiss()
         self._threads, self._dismiss = [], None
 
-    def call(self, event: int, label: int, x: FloatArray) -> None:
-        """Call the ranks to a step; rank 0 is expected to take part in it, and to set `waits` back."""
+    def expect(self, steps: int) -> None:
+        """Promise the ranks some steps, and wake those that sleep; `done` is due after them."""
         self.waits = True
-        if call(self.board, label, event, x, self.x):
+        if promise(self.board, steps):
             for wake in self._wake:
                 wake.set()
+
+    def done(self) -> None:
+        """Be told that the promised steps are done, or that there were fewer."""
+        promise(self.board, 0)
+        self.waits = False
 
 
 def _work(wake: threading.Event, serve: Callable[..., None], board: Any, *arguments: Any) -> None:

@@ -1,4 +1,4 @@
-"""A whole relaxed training step in one kernel: forward pass, loss, backward pass and update of all layers.
+"""Whole relaxed training steps in one kernel: forward pass, loss, backward pass and update of all layers.
 
 Nothing is computed here that does not also run by itself (`relaxed`, `network`, `update`), so a step in one kernel has
 the bits of one in several; what goes is the time between them. The ranks of a team (`bimu_hw.kernels.team`) run the
@@ -17,7 +17,7 @@ from bimu_hw.kernels.gradient import gradient_is_zero
 from bimu_hw.kernels.network import loss_gradient, normalise_backward
 from bimu_hw.kernels.programming import STOCHASTIC
 from bimu_hw.kernels.relaxed import relaxed_backward, relaxed_finish, relaxed_product
-from bimu_hw.kernels.team import EVENT, LABEL, NOTHING, arrive, await_step, meet
+from bimu_hw.kernels.team import EVENT, LABEL, NOTHING, SLOT, arrive, await_step, call, meet
 from bimu_hw.kernels.update import update_layer
 
 _I64 = np.int64
@@ -39,8 +39,8 @@ def _share(weights, partial, rank, ranks):
 
 @inline(borrowed=True)
 def _forward(
-    board, rank, event, x, keys, rows, activation, mean, weights, partial, work, words, sample_keys, normal, deviation,
-    h,
+    board, rank, slot, event, x, keys, rows, activation, mean, weights, partial, work, words, sample_keys, normal,
+    deviation, h,
 ):  # fmt: skip
     """Send the example through all layers; return False if ranks shall leave."""
     last_layer = len(mean) - 1
@@ -51,29 +51,30 @@ def _forward(
         first, last = _share(weights[k], partial[k], rank, _I64(board.shape[0] - 1))
         if last > first:
             relaxed_product(
-                x if k == 0 else h[k - 1], mean[k], fold(keys[0, k], _U64(event)), rows[k], first, last,
+                x[slot] if k == 0 else h[k - 1][slot], mean[k], fold(keys[0, k], _U64(event)), rows[k], first, last,
                 sample_keys[k][rank], work[k][rank], words[k][rank], weights[k], partial[k],
             )  # fmt: skip
         if shared and not meet(board, rank):
             return False
         if rank == 0:
-            relaxed_finish(partial[k], normal[k], deviation[k], activation if k < last_layer else -1, h[k])
+            next_activation = activation if k < last_layer else -1
+            relaxed_finish(partial[k], normal[k][slot], deviation[k], next_activation, h[k][slot])
     return True
 
 
 @inline(borrowed=True)
-def _backward(label, x, epsilon, rows, activation, weights, work, normal, deviation, h, delta, busy):
+def _backward(slot, label, x, epsilon, rows, activation, weights, work, normal, deviation, h, delta, busy):
     """Leave the gradient of each layer's sums in `delta`; return the loss and whether the whole gradient is zero."""
     last = len(weights) - 1
-    loss = loss_gradient(normal[last], label, delta[last])
+    loss = loss_gradient(normal[last][slot], label, delta[last])
     for k in range(last, -1, -1):
-        normalise_backward(delta[k], normal[k], deviation[k], delta[k])
+        normalise_backward(delta[k], normal[k][slot], deviation[k], delta[k])
         if k > 0:
-            relaxed_backward(delta[k], weights[k], rows[k], normal[k - 1], activation, delta[k - 1])
+            relaxed_backward(delta[k], weights[k], rows[k], normal[k - 1][slot], activation, delta[k - 1])
     # From the last layer back: as a rule its first block says that the gradient is not zero.
     zero = True
     for k in range(last, -1, -1):
-        inputs = x if k == 0 else h[k - 1]
+        inputs = x[slot] if k == 0 else h[k - 1][slot]
         zero = zero and gradient_is_zero(
             inputs, delta[k], weights[k], True, epsilon, rows[k], busy[k].size, work[k][0]
         )
@@ -82,26 +83,28 @@ def _backward(label, x, epsilon, rows, activation, weights, work, normal, deviat
 
 @jit(borrowed=True)
 def relaxed_step(
-    board, rank, event, label, x, keys, rows, activation, mean, sech2, lam, weights, partial, work, words, sample_keys,
-    counts, normal, deviation, h, delta, rule, coefficient, lam_prior, epsilon, policy, scales, residue, requested,
-    busy, tally,
+    board, rank, slot, event, label, x, keys, rows, activation, mean, sech2, lam, weights, partial, work, words,
+    sample_keys, counts, normal, deviation, h, delta, rule, coefficient, lam_prior, epsilon, policy, scales, residue,
+    requested, busy, tally,
 ):  # fmt: skip
     """Learn one example on exact continuous elements: the share of one rank.
 
     Arguments named in the plural by layer are tuples with one array per layer: `mean` (tanh lam), `sech2`, `lam`,
-    `weights`, `partial`, `normal`, `deviation`, `h`, `delta`, `lam_prior`, `residue`, `requested`, `counts` and `busy`
-    as in `relaxed_product`, `relaxed_finish` and `update_layer`; `work`, `words` and `sample_keys` with one more axis
-    in front, the rank.
+    `weights`, `partial`, `deviation`, `delta`, `lam_prior`, `residue`, `requested`, `counts` and `busy` as in
+    `relaxed_product`, `relaxed_finish` and `update_layer`; `work`, `words` and `sample_keys` with one more axis in
+    front, the rank; `normal` and `h` with the slot in front.
 
     Parameters
     ----------
     board : int64[rank + 1, 8]
         Of the team; of one rank if there is none.
     rank : int
+    slot : int
+        Place of the example among those that are learned in one call.
     event : int
         Index of the query.
     label : int
-    x : float32[1, wordline]
+    x : float32[slot, 1, wordline]
     keys : uint64[2, layer]
         Keys of the relaxed weights and of the rounding, before the event.
     rows : int64[layer]
@@ -112,47 +115,82 @@ def relaxed_step(
     coefficient : float32[5]
     scales : float32[layer, 4]
         As in `update_layer`.
-    tally : int64[rank, layer, 3]
+    tally : int64[slot, rank, layer, 8]
         What `update_layer` returns. *Mutates* all that those kernels do, and `tally`.
 
     Returns
     -------
-    tuple of (float, bool)
-        Loss and whether the whole gradient is exactly zero, in which case nothing was asked of any element; for ranks
-        other than 0 no loss.
+    tuple of (float, bool, bool)
+        Loss; whether the whole gradient is exactly zero, in which case nothing was asked of any element; and whether
+        no pulses need be listed, since every cell got one or none did. For ranks other than 0 of no meaning.
     """
     ranks = _I64(board.shape[0] - 1)
-    loss = 0.0
+    loss, plain = 0.0, True
     if not _forward(
-        board, rank, event, x, keys, rows, activation, mean, weights, partial, work, words, sample_keys, normal,
+        board, rank, slot, event, x, keys, rows, activation, mean, weights, partial, work, words, sample_keys, normal,
         deviation, h,
     ):  # fmt: skip
-        return loss, True
+        return loss, True, plain
     if rank == 0:
-        loss, zero = _backward(label, x, epsilon, rows, activation, weights, work, normal, deviation, h, delta, busy)
+        loss, zero = _backward(
+            slot, label, x, epsilon, rows, activation, weights, work, normal, deviation, h, delta, busy
+        )
         board[ranks, NOTHING] = _I64(zero)
     if not meet(board, rank) or board[ranks, NOTHING] != 0:
-        return loss, True
+        return loss, True, plain
     for k in range(len(mean)):
         first, last = _share(weights[k], partial[k], rank, ranks)
-        tally[rank, k] = 0
+        tally[slot, rank, k] = 0
         if last > first:
             key = fold(keys[1, k], _U64(event)) if policy == STOCHASTIC else keys[1, k]
-            some, up, plain = update_layer(
-                x if k == 0 else h[k - 1], delta[k], weights[k], True, epsilon, rule, coefficient, lam_prior[k],
-                policy, (scales[k, 0], scales[k, 1], scales[k, 2], scales[k, 3]), True, key, residue[k], requested[k],
-                rows[k], first * CHUNK, min(last * CHUNK, busy[k].size // 2), work[k][rank], lam[k], mean[k], sech2[k],
-                counts[k], busy[k],
+            some, up, blocks = update_layer(
+                x[slot] if k == 0 else h[k - 1][slot], delta[k], weights[k], True, epsilon, rule, coefficient,
+                lam_prior[k], policy, (scales[k, 0], scales[k, 1], scales[k, 2], scales[k, 3]), True, key, residue[k],
+                requested[k], rows[k], first * CHUNK, min(last * CHUNK, busy[k].size // 2), work[k][rank], lam[k],
+                mean[k], sech2[k], counts[k], busy[k],
             )  # fmt: skip
-            tally[rank, k, 0], tally[rank, k, 1], tally[rank, k, 2] = some, up, plain
+            tally[slot, rank, k, 0], tally[slot, rank, k, 1], tally[slot, rank, k, 2] = some, up, blocks
     meet(board, rank)
-    return loss, False
+    if rank == 0:
+        for k in range(len(mean)):
+            plain = plain and tally[slot, :, k, 2].sum() == busy[k].size
+    return loss, False, plain
 
 
 @jit(borrowed=True)
-def serve(board, rank, x, *step):
+def relaxed_steps(board, first_event, labels, losses, nothing, *step):
+    """Learn examples one after the other, the share of rank 0: no time passes between them.
+
+    Parameters
+    ----------
+    board : int64[rank + 1, 8]
+    first_event : int
+        Index of the query in slot 0.
+    labels : int64[slot]
+    losses : float64[slot]
+    nothing : bool[slot]
+        Whether nothing was asked of any element. *Mutates* `losses`, `nothing` and all that `relaxed_step` does.
+    *step
+        The arguments of `relaxed_step` from `x` on.
+
+    Returns
+    -------
+    int
+        How many were learned: pulses that must be listed are listed before the next step.
+    """
+    for slot in range(labels.size):
+        event = first_event + slot
+        call(board, slot, event, labels[slot])
+        losses[slot], nothing[slot], plain = relaxed_step(board, 0, slot, event, labels[slot], *step)
+        if not plain:
+            return slot + 1
+    return labels.size
+
+
+@jit(borrowed=True)
+def serve(board, rank, *step):
     """Do a rank's share of every step that is called for, until there is none for long or ranks shall leave."""
     everyone = board.shape[0] - 1
     arrive(board, rank)
     while await_step(board, rank):
-        relaxed_step(board, rank, board[everyone, EVENT], board[everyone, LABEL], x, *step)
+        relaxed_step(board, rank, board[everyone, SLOT], board[everyone, EVENT], board[everyone, LABEL], *step)

@@ -24,9 +24,9 @@ _SIZE = 8
 
 #: Places in a rank's line: meetings it has come to, steps it has begun, and whether it has left the kernel.
 _MET, _BEGUN, _AWAY = 0, 1, 2
-#: Places in the line of all: steps that were called for, whether ranks shall leave, what the step is about, and whether
-#: it turned out that there is nothing to update.
-_CALLED, LEAVE, LABEL, EVENT, NOTHING = 0, 1, 2, 3, 4
+#: Places in the line of all: steps that were called for, whether ranks shall leave, what the step is about, whether it
+#: turned out that there is nothing to update, and steps that were promised: until then no rank leaves by itself.
+_CALLED, LEAVE, SLOT, LABEL, EVENT, NOTHING, _PROMISED = 0, 1, 2, 3, 4, 5, 6
 
 #: Looks at the board between two offers of the processor to others, and before a rank leaves: some 10 and 1500 us.
 _PATIENCE = np.int64(1 << 12)
@@ -112,12 +112,14 @@ def await_step(board, rank):
         looks += 1
         if looks % _PATIENCE == 0:
             _yield()
-        if looks >= _IDLE or _look(board, everyone, _I64(LEAVE)) != 0:  # type: ignore[call-arg]
-            # First say so, then look again: whoever calls does it the other way round, so one of them knows.
+        leave = _look(board, everyone, _I64(LEAVE)) != 0  # type: ignore[call-arg]
+        if leave or looks >= _IDLE:
+            # First say so, then look again: whoever promises does it the other way round, so one of them knows.
             _post(board, _I64(rank), _I64(_AWAY), _I64(1))  # type: ignore[call-arg]
-            if _look(board, everyone, _I64(_CALLED)) < next_step:  # type: ignore[call-arg]
+            if leave or _look(board, everyone, _I64(_PROMISED)) < next_step:  # type: ignore[call-arg]
                 return False
             _post(board, _I64(rank), _I64(_AWAY), _I64(0))  # type: ignore[call-arg]
+            looks = _I64(0)
     board[rank, _BEGUN] = next_step
     return True
 
@@ -129,13 +131,19 @@ def arrive(board, rank):
 
 
 @jit
-def call(board, label, event, x, shared_x):
-    """Call all ranks to a step; return whether one of them is away and must be woken. *Mutates* `board`, `shared_x`."""
+def promise(board, steps):
+    """Promise all ranks a number of steps; return whether one of them is away and must be woken. *Mutates* `board`."""
     ranks = board.shape[0] - 1
-    shared_x[...] = x
-    board[ranks, LABEL], board[ranks, EVENT] = label, event
-    _post(board, _I64(ranks), _I64(_CALLED), _I64(board[ranks, _CALLED] + 1))  # type: ignore[call-arg]
+    _post(board, _I64(ranks), _I64(_PROMISED), _I64(board[ranks, _CALLED] + steps))  # type: ignore[call-arg]
     away = False
     for rank in range(1, ranks):
         away |= _look(board, _I64(rank), _I64(_AWAY)) != 0  # type: ignore[call-arg]
     return away
+
+
+@inline(borrowed=True)
+def call(board, slot, event, label):
+    """Call all ranks to a step. *Mutates* `board`."""
+    ranks = board.shape[0] - 1
+    board[ranks, SLOT], board[ranks, EVENT], board[ranks, LABEL] = slot, event, label
+    _post(board, _I64(ranks), _I64(_CALLED), _I64(board[ranks, _CALLED] + 1))  # type: ignore[call-arg]

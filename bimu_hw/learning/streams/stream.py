@@ -180,7 +180,7 @@ class TaskStream:
 
     def task_of(self, index: int) -> int:
         """Return the task whose turn it is at this index of the stream."""
-        return self._locate(index).task
+        return self._turn(index)
 
     def shown_task(self, index: int) -> int:
         """Return the task that shows the example at this index: `task_of`, or its neighbour in a gradual switch."""
