@@ -14,7 +14,7 @@ _OUT = click.Path(path_type=Path)
     "--out", type=_OUT, default=Path("runs/hardware_question"), show_default=True, metavar="DIR",
     help="Folder of the runs, the table and the figure. What is finished is not run again, what was begun goes on.",
 )  # fmt: skip
-@click.option("--seed", type=int, metavar="N", help="All three seeds.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Run seeds 1 to this number.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE",
     help="Another value for a key of every row, such as stream.dataset=mnist. Repeatable.",
@@ -23,7 +23,7 @@ _OUT = click.Path(path_type=Path)
 @click.option("--list", "only_list", is_flag=True, help="Name the rows and stop.")
 @click.option("--quiet", is_flag=True, help="Show no progress; print the path of the table and nothing else.")
 def hardware_question(
-    out: Path, seed: int | None, overrides: tuple[str, ...], rows: str, only_list: bool, quiet: bool
+    out: Path, seeds: int, overrides: tuple[str, ...], rows: str, only_list: bool, quiet: bool
 ) -> None:
     """Run one stream on every store, way of programming and rule, and compare.
 
@@ -45,12 +45,16 @@ def hardware_question(
             click.echo(f"{row.name:<45} {row.store}, {row.programming}, {row.rule}")
         return
     path = find_scenario("hardware_question")
-    scenarios = {row.name: row_scenario(row, path, overrides, seed) for row in chosen}
+    runs = {
+        f"{row.name}_s{seed}": (row, row_scenario(row, path, overrides, seed))
+        for row in chosen for seed in range(1, seeds + 1)
+    }  # fmt: skip
+    scenarios = {name: scenario for name, (_, scenario) in runs.items()}
     folders = run_rows(scenarios, out, progress=not quiet, tell=lambda text: None if quiet else click.echo(text))
     outcomes = []
-    for row in chosen:
-        summary = json.loads((folders[row.name] / "summary.json").read_text(encoding="utf-8"))
-        outcomes.append(read_outcome(row, scenarios[row.name], folders[row.name], summary))
+    for name, (row, scenario) in runs.items():
+        summary = json.loads((folders[name] / "summary.json").read_text(encoding="utf-8"))
+        outcomes.append(read_outcome(row, scenario, folders[name], summary))
     files = write_outcomes(outcomes, out)
     if quiet:
         click.echo(files[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,14 @@ def test_the_table_shows_what_was_measured(tmp_path):
     table = format_outcomes([outcome])
     wanted = "| 50.0 | 25.0 | 75.0 | 0.900 | 10.0 | - | 0.0 | 12.5 | 300 | 0.03 | 200 nJ | 300 nJ |"
     assert wanted in table
-    assert {file.name for file in write_outcomes([outcome] * 4, tmp_path)} == {
+    other = replace(outcome, newest=0.7, plasticity=1.0, energy_per_update=4e-7)
+    # Two seeds: mean, and the deviation of a sample, 0.2 / sqrt(2).
+    table = format_outcomes([outcome, other])
+    assert "| 60.0 ± 14.1 | 25.0 ± 0.0 | 75.0 ± 0.0 | 0.950 ± 0.071 | 10.0 ± 0.0 | - |" in table
+    assert "| 300 nJ | 300 nJ |" in table
+    rows = [replace(outcome, row=row) for row in hardware_rows()[:3] for _ in range(2)]
+    assert len(format_outcomes(rows).splitlines()) == 2 + 3
+    assert {file.name for file in write_outcomes(rows, tmp_path)} == {
         "hardware_question.md", "hardware_question.json", "hardware_question.png",
     }  # fmt: skip
 

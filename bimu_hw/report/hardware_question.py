@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ _FRACTIONS = ("plasticity", "saturated_fraction", "dead_zone_fraction", "rail_fr
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one row came to.
+    """What one row came to with one seed, or the mean over seeds.
 
     Attributes
     ----------
@@ -144,3 +144,20 @@ def read_outcome(row: Row, scenario: Scenario, folder: Path, summary: dict[str, 
         endurance_used=max(int(counts.max()) for counts in devices) / limit if limit else math.nan,
         energy_per_update=summary["energy_per_update_J"] or math.nan, energy_per_query=energy or math.nan,
     )  # fmt: skip
+
+
+def over_seeds(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, Outcome | None]]:
+    """Return mean and standard deviation (of a sample) of every row, row by row; of one seed there is no deviation."""
+    of_row: dict[Row, list[Outcome]] = {}
+    for outcome in outcomes:
+        of_row.setdefault(outcome.row, []).append(outcome)
+    names = [field.name for field in fields(Outcome) if field.name != "row"]
+    found = []
+    for row, several in of_row.items():
+        values = {name: np.array([getattr(outcome, name) for outcome in several]) for name in names}
+        mean = Outcome(row, **{name: float(of_name.mean()) for name, of_name in values.items()})
+        deviation = None
+        if len(several) > 1:
+            deviation = Outcome(row, **{name: float(of_name.std(ddof=1)) for name, of_name in values.items()})
+        found.append((mean, deviation))
+    return found

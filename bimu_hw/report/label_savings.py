@@ -107,11 +107,16 @@ def curves(points: Sequence[Point]) -> dict[tuple[str, str], list[Point]]:
     return found
 
 
+def _deviation(values: Sequence[float]) -> float:
+    """Return the standard deviation of a sample; 0 for a single number."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
 def format_savings(points: Sequence[Point]) -> str:
     """Return labels and accuracies as a table in Markdown, and below it what is saved."""
 
     def both(values: Sequence[float]) -> str:
-        spread = f" ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+        spread = f" ± {100 * _deviation(values):.1f}" if len(values) > 1 else ""
         return f"{100 * np.mean(values):.1f}{spread}"
 
     lines = ["| rule | device | asks at a disagreement of | labels, % | accuracy, % |", "|---|---|---|---|---|"]
@@ -147,12 +152,12 @@ def draw_savings(points: Sequence[Point], path: Path) -> None:
             colour = COLOURS[list(RULES).index(rule)]
             asked = sorted((p for p in group if p.policy != "all"), key=lambda p: float(np.mean(p.labels)))
             x, y, dx, dy = (
-                [100 * f(getattr(p, name)) for p in asked]
-                for f, name in ((np.mean, "labels"), (np.mean, "accuracy"), (np.std, "labels"), (np.std, "accuracy"))
+                [100 * float(f(getattr(p, name))) for p in asked]
+                for f in (np.mean, _deviation) for name in ("labels", "accuracy")
             )
             axes.errorbar(x, y, dy, dx, fmt="o-", ms=3, color=colour, capsize=2, label=f"{rule}, variation ratio")
             every = next(p for p in group if p.policy == "all")
-            mean, spread = 100 * np.mean(every.accuracy), 100 * np.std(every.accuracy)
+            mean, spread = 100 * np.mean(every.accuracy), 100 * _deviation(every.accuracy)
             axes.axhspan(mean - spread, mean + spread, color=colour, alpha=0.12, lw=0)
             axes.axhline(mean, color=colour, ls="--", lw=1, label=f"{rule}, all labels")
             found = saving(group)
