@@ -4,7 +4,8 @@ A *turn* is what the controller does at a tick at which something has happened: 
 and begins those for which there is room. It comes after everything else that is due at its tick. A job is computed in
 the turn in which it begins, on the lam of that moment; a query's answer and an update's end follow when its stages are
 through. So an update takes effect at once, when it begins, and whoever is in flight keeps what it has computed. The one
-call that changes lam is in `bimu_hw.accelerator.jobs`.
+call that changes lam is in `bimu_hw.accelerator.jobs`. Where nothing can come between, the chip has computed it before
+(`bimu_hw.accelerator.foresight`).
 
 With one job at a time a label that is there at once is learned in the same service, from the samples that the cells
 still hold. A later label, or any label where several queries are in flight and others may have passed through the

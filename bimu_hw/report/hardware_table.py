@@ -102,7 +102,7 @@ def _draw(
         filled = {"color": colour} if o.row.rule != "BayesBiNN" else {"mfc": "white", "mec": colour}
         panels[0].plot([100 * o.last_five, 100 * o.learned], [y, y], lw=1, color=colour, alpha=0.5)
         if deviation is not None:
-            panels[0].errorbar(100 * o.last_five, y, xerr=100 * deviation.last_five, lw=1, capsize=2, color=colour)
+            panels[0].errorbar(100 * o.last_five, y, xerr=100 * deviation.last_five, lw=4, color=colour, alpha=0.4)
         panels[0].plot(100 * o.last_five, y, "o", ms=5, zorder=3, **filled)
         panels[0].plot(100 * o.learned, y, "|", ms=8, color=colour)
         for value, marker in ((1.0 - o.plasticity, "s"), (o.dead_zone, "D"), (o.rail, "^")):
@@ -118,7 +118,8 @@ def _draw(
         first = next(y for y, (mean, _) in zip(at, rows, strict=True) if mean.row.store == store)
         panels[0].text(0.02, first - 0.72, store, fontsize=7, weight="bold", transform=panels[0].get_yaxis_transform(),
                        color=COLOURS[stores.index(store) % len(COLOURS)])  # fmt: skip
-    panels[0].set(xlabel="accuracy, %\n●: last five tasks at the end\n|: when learned")
+    seeds = "\nbroad: ± one deviation over seeds" if any(deviation is not None for _, deviation in rows) else ""
+    panels[0].set(xlabel=f"accuracy, %\n●: last five tasks at the end\n|: when learned{seeds}")
     panels[1].set(xlabel="synapses of layer 1, %\n■: 1 − plasticity\n◇: dead zone, △: rail", xlim=(-3, 103))
     panels[2].set(xscale="log", xlabel="writes per cell\n●: mean, |: busiest cell\n(open: BayesBiNN)")
     panels[3].set(xlabel="energy per update, nJ\n(open: BayesBiNN)")
