@@ -312,7 +312,10 @@ class Run:
         self._shown = index + 1
 
     def next_look(self, index: int) -> int:
-        """Return the first example after this one before which the chip is evaluated or written down."""
+        """Return the first example after this one before which the chip is evaluated or written down.
+
+        If a snapshot is due before this very example it is not taken yet, so when the next one is due is not known.
+        """
         end = self.stream.task_start(self.stream.task_of(index) + 1)
         return min(end, self._next_snapshot) if index < self._next_snapshot else index + 1
 
@@ -354,6 +357,7 @@ class Run:
 
     def _snapshot(self, index: int, tick: int, task: int) -> None:
         if self.scenario.record.state:
+            self.chip.be_in_time()
             for k, synapses in enumerate(self.chip.layers):
                 self.recorder.snapshot(k, index, tick, task, synapses.snapshot(to_seconds(tick)))
 

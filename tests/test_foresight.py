@@ -96,14 +96,38 @@ def test_a_chip_that_is_ahead_lets_nobody_look():
     chip.learn(*coming[0], 0, 0.0, rule, "relaxed")
     assert chip.ahead == 2
     for look in (
-        chip.state, lambda: chip.end_task(rule), lambda: chip.infer(coming[0][0], 5, 0.0),
-        lambda: chip.age(5, 0.0, 1.0, 300.0),
+        chip.state, lambda: chip.end_task(rule), lambda: chip.infer(coming[0][0], 5, 0.0), lambda: chip.foresee({}),
+        lambda: chip.age(5, 0.0, 1.0, 300.0), lambda: chip.learn(*coming[1], 1, 0.0, rule, "hard"), chip.be_in_time,
+        lambda: chip.use_task(0), lambda: chip.infer_many(np.ones((2, 12), np.float32)),
     ):  # fmt: skip
         with pytest.raises(ScheduleError, match="2 steps ahead of its time"):
             look()
+    for other in ((*coming[1], 7), (analog(np.ones(12)), 1, 1), (coming[1][0], 0, 1)):
+        with pytest.raises(ScheduleError, match="but event 1 with label 1 was foreseen"):
+            chip.learn(*other, 0.0, rule, "relaxed")
     chip.learn(*coming[1], 1, 0.0, rule, "relaxed")
-    with pytest.raises(ScheduleError, match="event 7 is learned, but 2 was foreseen"):
-        chip.learn(*coming[2], 7, 0.0, rule, "relaxed")
+    chip.learn(*coming[2], 2, 0.0, rule, "relaxed")
+    in_time = make_chip(synapses=synapse_spec(make_card("ideal_storage", n_levels=0)))
+    for event, (example, label) in enumerate(coming):
+        in_time.learn(example, label, event, 0.0, rule, "relaxed")
+    assert [s.lam.tolist() for s in chip.layers] == [s.lam.tolist() for s in in_time.layers]
+
+
+def test_a_chip_that_is_restored_while_ahead_forgets_what_was_foreseen():
+    chips = [make_chip(synapses=synapse_spec(make_card("ideal_storage", n_levels=0))) for _ in range(2)]
+    rule, coming = RULES["bimu"](), [(analog(np.arange(12) * k), k) for k in range(4)]
+    chips[0].learn(*coming[0], 0, 0.0, rule, "relaxed")
+    state = {k: {part: {n: np.array(v) for n, v in arrays.items()} for part, arrays in layer.items()}
+             for k, layer in chips[0].state().items()}  # fmt: skip
+    chips[0].foresee(dict(enumerate(coming[1:], 1)))
+    chips[0].learn(*coming[1], 1, 0.0, rule, "relaxed")
+    assert chips[0].ahead == 2
+    for chip in chips:
+        chip.restore(state)
+        assert chip.ahead == 0
+        chip.learn(*coming[3], 1, 0.0, rule, "relaxed")
+        assert chip.ahead == 0
+    assert [s.lam.tolist() for s in chips[0].layers] == [s.lam.tolist() for s in chips[1].layers]
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,8 @@ def test_a_team_has_the_bits_of_one_thread_also_after_it_slept(rule):
 
 
 @pytest.mark.skipif(not AVAILABLE, reason="there are no teams on this system")
-def test_a_team_whose_step_was_interrupted_begins_anew(monkeypatch):
+@pytest.mark.parametrize("where", ["relaxed_steps", "serve"])
+def test_a_team_whose_step_was_interrupted_begins_anew(where, monkeypatch):
     class Interrupted(Exception):
         pass
 
@@ -139,9 +140,10 @@ def test_a_team_whose_step_was_interrupted_begins_anew(monkeypatch):
         rng = np.random.default_rng(6)
         for event in range(4):
             x = analog(rng.normal(size=301))
-            if threads == 2:
+            # Threads are employed at the first step, and at all others where they could not be.
+            if threads == 2 and (where == "relaxed_steps" or event == 0):
                 with monkeypatch.context() as patch:
-                    patch.setattr(step, "relaxed_steps", interrupted)
+                    patch.setattr(step, where, interrupted)
                     with pytest.raises(Interrupted):
                         chip.learn(x, 1, 100 + event, 0.0, rule, "relaxed")
             chip.learn(x, 3, event, 0.0, rule, "relaxed")

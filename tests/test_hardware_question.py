@@ -37,11 +37,11 @@ def test_every_row_is_a_scenario_of_its_own():
 
 def test_the_table_shows_what_was_measured(tmp_path):
     row = hardware_rows()[0]
-    outcome = Outcome(row, 0.5, 0.25, 0.75, 0.9, 0.1, math.nan, 0.0, 12.5, 300.0, 3e-4, 2e-7, 3e-7)
+    outcome = Outcome(row, 1, 0.5, 0.25, 0.75, 0.9, 0.1, math.nan, 0.0, 12.5, 300.0, 3e-4, 2e-7, 3e-7)
     table = format_outcomes([outcome])
     wanted = "| 50.0 | 25.0 | 75.0 | 0.900 | 10.0 | - | 0.0 | 12.5 | 300 | 0.03 | 200 nJ | 300 nJ |"
     assert wanted in table
-    other = replace(outcome, newest=0.7, plasticity=1.0, energy_per_update=4e-7)
+    other = replace(outcome, seed=2, newest=0.7, plasticity=1.0, energy_per_update=4e-7)
     # Two seeds: mean, and the deviation of a sample, 0.2 / sqrt(2).
     table = format_outcomes([outcome, other])
     assert "| 60.0 ± 14.1 | 25.0 ± 0.0 | 75.0 ± 0.0 | 0.950 ± 0.071 | 10.0 ± 0.0 | - |" in table

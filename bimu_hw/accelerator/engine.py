@@ -120,8 +120,7 @@ class Accelerator:
         self._priority = {job: spec.unit_priority(job) for job in ("query", "update")}
         self._back_to_back = spec.arrivals.kind == "back_to_back"
         self._example = source.example
-        certain = self._given and self._back_to_back and not self._shared and spec.gradient == "relaxed"
-        if next_look is not None and certain:
+        if next_look is not None and Foresight.is_certain(policy, spec, self._shared):
             self._example = Foresight(source, chip, next_look).example
 
     def _new_machine(self) -> Machine:

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from bimu_hw.accelerator.spec import ExampleSource
+from bimu_hw.accelerator.spec import AcceleratorSpec, ExampleSource
 from bimu_hw.crossbar.chip import Chip, Encoded
 from bimu_hw.crossbar.step import MOST_AT_ONCE
+from bimu_hw.learning.policies import Given, LabelPolicy
 
 Example = tuple[Encoded, int, int, int]
 
 
 class Foresight:
-    """A source that tells the chip what comes next.
+    """Brings examples one after the other, and tells the chip what comes next.
 
     Parameters
     ----------
@@ -30,13 +31,24 @@ class Foresight:
     def __init__(self, source: ExampleSource, chip: Chip, next_look: Callable[[int], int]) -> None:
         self._source, self._chip, self._next_look = source, chip, next_look
         self._coming: deque[Example] = deque()
-        self._first = 0
+        self._next = 0
+
+    @staticmethod
+    def is_certain(policy: LabelPolicy, spec: AcceleratorSpec, shared: bool) -> bool:
+        """Return whether what is learned next, and nothing in between, is known.
+
+        Every label is given (none depends on a prediction); inputs come when the chip is ready (none is dropped or
+        overtaken); one job is served at a time (no other query draws weights meanwhile). Only the relaxed gradient has
+        steps that can be computed ahead.
+        """
+        alone = isinstance(policy, Given) and spec.arrivals.kind == "back_to_back" and not shared
+        return alone and spec.gradient == "relaxed"
 
     def example(self, index: int) -> Example:
         """Return an example; examples are asked for in order."""
-        if not self._coming or self._first != index:
-            end = min(self._next_look(index), index + MOST_AT_ONCE, self._source.n_examples)
-            self._coming = deque(self._source.example(i) for i in range(index, max(end, index + 1)))
+        if not self._coming or self._next != index:
+            end = max(index + 1, min(self._next_look(index), index + MOST_AT_ONCE, self._source.n_examples))
+            self._coming = deque(self._source.example(i) for i in range(index, end))
             self._chip.foresee({i: (encoded, answer) for i, (encoded, _, answer, _) in enumerate(self._coming, index)})
-        self._first = index + 1
+        self._next = index + 1
         return self._coming.popleft()

@@ -159,6 +159,8 @@ class Chip:
             self._layers.append(Layer(array, forward, backward, n_sample, blocks, norm, drawn))
         self.normalisation_bits = self._layers[0].norm.kept_bits
         self._tile = (arrays.tile_wordlines, arrays.tile_bitlines, arrays.write_columns)
+        #: `_whole_steps`, once they were needed.
+        self._steps: RelaxedSteps | None = None
         self._relaxed_keys = [stream_key(seeds.noise, Purpose.RELAXED_SAMPLE, k) for k in range(len(self._layers))]
 
     @property
@@ -181,25 +183,26 @@ class Chip:
         temperature : float
             In kelvin.
         """
-        self._be_in_time()
+        self.be_in_time()
         for layer in self._layers:
             layer.synapses.age(event, now, duration, temperature)
 
     def end_task(self, rule: LearningRule) -> None:
         """Tell the rule, and what normalises, that a task has ended."""
-        self._be_in_time()
+        self.be_in_time()
         rule.end_task([layer.synapses.lam for layer in self._layers])
         for layer in self._layers:
             layer.norm.end_task()
 
     def use_task(self, task: int | None) -> None:
         """Normalise as at the end of a task, where there are statistics of each; None: as now."""
+        self.be_in_time()
         for layer in self._layers:
             layer.norm.use_task(task)
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep of the chip; not copied."""
-        self._be_in_time()
+        self.be_in_time()
         return {
             str(k): {"synapses": layer.synapses.state_arrays(), "normalisation": layer.norm.state()}
             for k, layer in enumerate(self._layers)
@@ -207,6 +210,8 @@ class Chip:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over the state of another chip of the same scenario."""
+        if self._steps is not None:
+            self._steps.forget()
         for k, layer in enumerate(self._layers):
             layer.synapses.restore(state[str(k)]["synapses"])
             layer.norm.restore(state[str(k)]["normalisation"])
@@ -242,7 +247,7 @@ class Chip:
         float32[sample, class]
             Logits (normalised outputs), a view of a buffer that the next call overwrites.
         """
-        self._be_in_time()
+        self.be_in_time()
         planes, plane_weight, x, slots = example.planes, example.plane_weight, example.x, example.slots
         last = len(self._layers) - 1
         for k, layer in enumerate(self._layers):
@@ -289,6 +294,7 @@ class Chip:
         float32[input, sample, class]
             Logits: the bits that `infer` gives for each input by itself with ``fresh=False``.
         """
+        self.be_in_time()
         n, s = x.shape[0], self.n_sample
         h = np.zeros((n + n % 2, 1, x.shape[1]), np.float32)
         h[:n, 0] = x
@@ -327,11 +333,12 @@ class Chip:
         relaxed = gradient == "relaxed"
         steps = self._whole_steps if relaxed else None
         if steps is not None and steps.ahead:
-            return LearnResult(*steps.take(event, now, self._tile))
+            return LearnResult(*steps.take(example.x, label, event, now, self._tile))
+        self.be_in_time()
         numbers = self._in_numbers(rule)
         if steps is not None and numbers:
             steps.compute(example.x, label, event, now, numbers, rule.epsilon)
-            return LearnResult(*steps.take(event, now, self._tile))
+            return LearnResult(*steps.take(example.x, label, event, now, self._tile))
         if relaxed:
             self._relaxed_pass(example.x, event)
         elif not held:
@@ -355,9 +362,11 @@ class Chip:
     def foresee(self, examples: Mapping[int, tuple[Encoded, int]]) -> None:
         """Be told which examples, with their labels, will be learned at some events, with relaxed weights.
 
-        Steps may then be computed before their time, so until `ahead` is 0 nothing but `learn`, in the order of the
-        events, may be asked of the chip: all else raises `ScheduleError`. It makes no difference to what is learned.
+        Steps may then be computed before their time, so until `ahead` is 0 nothing but `learn`, of what was foreseen
+        and in the order of the events, may be asked of the chip, nor its synapses be looked at. It makes no difference
+        to what is learned.
         """
+        self.be_in_time()
         if self._can_be_ahead:
             assert self._whole_steps is not None
             self._whole_steps.foreseen = {event: (example.x, label) for event, (example, label) in examples.items()}
@@ -365,10 +374,11 @@ class Chip:
     @property
     def ahead(self) -> int:
         """Steps that were computed before their time and not learned yet."""
-        return self._whole_steps.ahead if self._can_be_ahead and self._whole_steps is not None else 0
+        return 0 if self._steps is None else self._steps.ahead
 
-    def _be_in_time(self) -> None:
-        if self.ahead:
+    def be_in_time(self) -> None:
+        """Raise `ScheduleError` if the chip is ahead of its time: its synapses are not what they were then."""
+        if self._steps is not None and self._steps.ahead:
             raise ScheduleError(f"chip: {self.ahead} steps ahead of its time; learn what was foreseen first.")
 
     @cached_property
@@ -389,7 +399,8 @@ class Chip:
         """Relaxed steps in one call; None where something comes between their parts."""
         if not RelaxedSteps.fits(self._layers):
             return None
-        return RelaxedSteps(self._layers, self._relaxed_keys, self.activation, self._workers.threads)
+        self._steps = RelaxedSteps(self._layers, self._relaxed_keys, self.activation, self._workers.threads)
+        return self._steps
 
     def _update(
         self, loss: float, event: int, now: float, rule: LearningRule, numbers: list[Coefficients], relaxed: bool

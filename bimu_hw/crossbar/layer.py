@@ -34,7 +34,8 @@ class Layer:
     weights : int8[look, wordline, bitline]
         The weights of the last forward pass.
     y, normal, h, delta : float32[sample, bitline]
-        Sums, normalised sums, activations, and the gradient of the loss with respect to the sums.
+        Sums, normalised sums, activations, and the gradient of the loss with respect to the sums. After a relaxed step
+        in one kernel `normal` and `h` are views of what it left for this example.
     inverse_deviation : float32[sample]
     x : float32[1 or sample, wordline]
         Inputs of the last pass; `planes`, `plane_weight` and `slots` say how they were driven, `backward_planes` and

@@ -10,7 +10,7 @@ are not emptied in turns by kernels and by all else that a run does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,9 @@ from bimu_hw.kernels.team import AVAILABLE, new_board
 #: Most examples that are learned in one call; what they leave behind still fits a second-level cache.
 MOST_AT_ONCE = 16
 
+#: Event, example and label.
+_Learned = tuple[int, FloatArray, int]
+
 
 class RelaxedSteps:
     """The steps of one chip.
@@ -45,8 +48,8 @@ class RelaxedSteps:
 
     Attributes
     ----------
-    foreseen : mapping of int to (float32[1, wordline], int)
-        Examples, with their labels, that will be learned at some events, as far as they are known.
+    foreseen : dict of int to (float32[1, wordline], int)
+        Examples, with their labels, that will be learned at some events, as far as they are known and not computed.
     """
 
     def __init__(self, layers: Sequence[Layer], keys: Sequence[np.uint64], activation: int, threads: int) -> None:
@@ -67,15 +70,19 @@ class RelaxedSteps:
         self._keys = np.array(keys)
         self._bound: tuple[Any, ...] = ()
         self._arguments: tuple[Any, ...] = ()
-        #: Event and slot of the steps that were computed and not taken, the next one last, with loss, whether nothing
-        #: was asked, and tally.
-        self._left: list[tuple[int, int, float, bool, list[list[int]]]] = []
-        self.foreseen: Mapping[int, tuple[FloatArray, int]] = {}
+        #: The steps that were computed and not taken, the next one last: what was learned (event, example, label), the
+        #: slot, loss, whether nothing was asked, and tally.
+        self._left: list[tuple[_Learned, int, float, bool, list[list[int]]]] = []
+        self.foreseen: dict[int, tuple[FloatArray, int]] = {}
 
     @property
     def ahead(self) -> int:
         """Steps that were computed and not taken."""
         return len(self._left)
+
+    def forget(self) -> None:
+        """Forget what was computed and what was foreseen: the chip is in another state now."""
+        self._left, self.foreseen = [], {}
 
     @staticmethod
     def fits(layers: Sequence[Layer]) -> bool:
@@ -86,7 +93,7 @@ class RelaxedSteps:
     def compute(
         self, x: FloatArray, label: int, event: int, now: float, rules: Sequence[Coefficients], epsilon: float
     ) -> None:
-        """Learn an example, and those that are known to come next.
+        """Learn an example, and those that are known to come next; all steps of before were taken.
 
         Parameters
         ----------
@@ -100,33 +107,35 @@ class RelaxedSteps:
         """
         plans = [layer.synapses.plan_update(event, now) for layer in self._layers]
         bound = [(p.tanh, p.sech2, p.requested, r.coefficient, r.lam_prior) for p, r in zip(plans, rules, strict=True)]
-        if not self._is_bound(bound) or (self._team is not None and self._team.waits):
+        if not self._is_bound(bound):
             self._bind(bound, rules, epsilon)
-        n = 0
-        while n < MOST_AT_ONCE:
-            self._x[n], self._labels[n] = x, label
-            n += 1
-            if event + n not in self.foreseen:
-                break
-            x, label = self.foreseen[event + n]
-        if self._team is not None:
-            self._team.expect(n)
-        n = relaxed_steps(self._board, event, self._labels[:n], self._losses, self._nothing, *self._arguments)
-        if self._team is not None:
-            self._team.done()
+        learned: list[_Learned] = [(event, x, label)]
+        while len(learned) < MOST_AT_ONCE and event + len(learned) in self.foreseen:
+            learned.append((event + len(learned), *self.foreseen[event + len(learned)]))
+        for slot, (_, one, its_label) in enumerate(learned):
+            self._x[slot], self._labels[slot] = one, its_label
+        labels = self._labels[: len(learned)]
+        try:
+            if self._team is not None:
+                self._team.expect(len(learned))
+            n = relaxed_steps(self._board, event, labels, self._losses, self._nothing, *self._arguments)
+        finally:
+            if self._team is not None:
+                self._team.release()
         outcomes = (self._losses[:n].tolist(), self._nothing[:n].tolist(), self._tally[:n].sum(axis=1).tolist())
-        events = range(event, event + n)
-        self._left = [*zip(events, range(n), *outcomes, strict=True)][::-1]
+        self._left = [*zip(learned[:n], range(n), *outcomes, strict=True)][::-1]
+        for done, _, _ in learned[:n]:
+            self.foreseen.pop(done, None)
 
     def take(
-        self, event: int, now: float, tile: tuple[int, int, int]
+        self, x: FloatArray, label: int, event: int, now: float, tile: tuple[int, int, int]
     ) -> tuple[float, bool, tuple[Programming, ...]]:
         """Hand out the next of the steps that were computed.
 
         Parameters
         ----------
-        event, now
-            As in `bimu_hw.crossbar.chip.Chip.learn`.
+        x, label, event, now
+            As in `compute`.
         tile : tuple of int
             (tile_wordlines, tile_bitlines, write_columns).
 
@@ -138,11 +147,15 @@ class RelaxedSteps:
         Raises
         ------
         ScheduleError
-            If another event was foreseen.
+            If another event, example or label was foreseen.
         """
-        foreseen, slot, loss, nothing, tallies = self._left.pop()
-        if foreseen != event:
-            raise ScheduleError(f"chip: event {event} is learned, but {foreseen} was foreseen; learn that first.")
+        (expected, example, its_label), slot, loss, nothing, tallies = self._left[-1]
+        if event != expected or label != its_label or x is not example:
+            raise ScheduleError(
+                f"chip: event {event} with label {label} is learned, but event {expected} with label {its_label} was "
+                "foreseen; learn what was foreseen first."
+            )
+        self._left.pop()
         x = self._x[slot]
         for layer, normal, h in zip(self._layers, self._normal, self._h, strict=True):
             layer.drive_relaxed(x)
@@ -166,7 +179,7 @@ class RelaxedSteps:
 
     def _bind(self, bound: Sequence[tuple[Any, ...]], rules: Sequence[Coefficients], epsilon: float) -> None:
         """Make the arguments that stay from step to step; only the end of a task, or a reader, brings other arrays."""
-        self._bound = tuple(bound)
+        self._bound = ()
         tanh, sech2, requested, coefficient, prior = zip(*bound, strict=True)
         synapses = [layer.synapses for layer in self._layers]
         plans = [s.plan_update(0, 0.0) for s in synapses]
@@ -177,5 +190,9 @@ class RelaxedSteps:
             plans[0].policy, np.array([plan.scales for plan in plans]), tuple(plan.residue for plan in plans),
             requested, self._busy, self._tally,
         )  # fmt: skip
+        # Compiled here, while no thread looks at the board.
+        relaxed_steps(self._board, 0, self._labels[:0], self._losses, self._nothing, *self._arguments)
         if self._team is not None:
             self._team.employ(serve, *self._arguments)
+        # Last, so that whoever was interrupted here begins anew.
+        self._bound = tuple(bound)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 from bimu_hw.kernels.team import LEAVE, clear, new_board, promise
 
 
 class Team:
-    """The ranks from 1 on, a thread each; whoever calls is rank 0.
+    """The ranks from 1 on, a thread each; whoever calls is rank 0. One thread at a time may call.
 
     Parameters
     ----------
@@ -25,64 +26,57 @@ class Team:
     Attributes
     ----------
     board : int64[rank + 1, 8]
-    waits : bool
-        Whether ranks were promised steps that rank 0 has not told the end of: they were interrupted.
     """
 
     def __init__(self, ranks: int) -> None:
         self.board = new_board(ranks)
-        self._wake = [threading.Event() for _ in range(1, ranks)]
+        # A put is safe wherever it interrupts a get, even in the thread that waits: a collection may bring one about.
+        self._wake: list[SimpleQueue[None]] = [SimpleQueue() for _ in range(1, ranks)]
         self._threads: list[threading.Thread] = []
-        self._dismiss: Callable[[], None] | None = None
-        self.waits = False
+        # At the end of the team, or of the interpreter, nobody is left inside a kernel.
+        self._end = weakref.finalize(self, _dismiss, self.board, self._wake, self._threads)
 
     def employ(self, serve: Callable[..., None], *step: Any) -> None:
         """Let the ranks serve with other arguments from now on: ``serve(board, rank, *step)``."""
         self.dismiss()
         clear(self.board)
-        self.waits = False
         # Compiled here, where waiting for it hinders nobody.
         self.board[-1, LEAVE] = 1
         serve(self.board, len(self._wake), *step)
         self.board[-1, LEAVE] = 0
         for rank, wake in enumerate(self._wake, 1):
-            wake.clear()
-            arguments = (serve, self.board, rank, *step)
-            thread = threading.Thread(target=_work, args=(wake, *arguments), name=f"bimu-{rank}", daemon=True)
-            thread.start()
+            arguments = (wake, serve, self.board, rank, *step)
+            thread = threading.Thread(target=_work, args=arguments, name=f"bimu-{rank}", daemon=True)
             self._threads.append(thread)
-        # At the end of the team, or of the interpreter, nobody is left inside a kernel.
-        self._dismiss = weakref.finalize(self, _dismiss, self.board, self._wake, self._threads)
+            thread.start()
 
     def dismiss(self) -> None:
         """Let the threads end."""
-        if self._dismiss is not None:
-            self._dismiss()
-        self._threads, self._dismiss = [], None
+        _dismiss(self.board, self._wake, self._threads)
+        self._threads.clear()
 
     def expect(self, steps: int) -> None:
-        """Promise the ranks some steps, and wake those that sleep; `done` is due after them."""
-        self.waits = True
+        """Promise the ranks some steps, and wake those that sleep; `release` is due after them."""
         if promise(self.board, steps):
             for wake in self._wake:
-                wake.set()
+                if wake.empty():
+                    wake.put(None)
 
-    def done(self) -> None:
-        """Be told that the promised steps are done, or that there were fewer."""
+    def release(self) -> None:
+        """Take back what is left of a promise: the ranks may sleep again if nothing comes for long."""
         promise(self.board, 0)
-        self.waits = False
 
 
-def _work(wake: threading.Event, serve: Callable[..., None], board: Any, *arguments: Any) -> None:
+def _work(wake: SimpleQueue[None], serve: Callable[..., None], board: Any, *arguments: Any) -> None:
     while not board[-1, LEAVE]:
-        wake.wait()
-        wake.clear()
+        wake.get()
         serve(board, *arguments)
 
 
-def _dismiss(board: Any, wake: list[threading.Event], threads: list[threading.Thread]) -> None:
+def _dismiss(board: Any, wake: list[SimpleQueue[None]], threads: list[threading.Thread]) -> None:
     board[-1, LEAVE] = 1
-    for event in wake:
-        event.set()
+    for queue in wake:
+        queue.put(None)
     for thread in threads:
-        thread.join()
+        if thread.ident is not None and thread is not threading.current_thread():
+            thread.join()

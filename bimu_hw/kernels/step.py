@@ -89,7 +89,7 @@ def relaxed_step(
 ):  # fmt: skip
     """Learn one example on exact continuous elements: the share of one rank.
 
-    Arguments named in the plural by layer are tuples with one array per layer: `mean` (tanh lam), `sech2`, `lam`,
+    These are tuples of one array per layer: `mean` (tanh lam), `sech2`, `lam`,
     `weights`, `partial`, `deviation`, `delta`, `lam_prior`, `residue`, `requested`, `counts` and `busy` as in
     `relaxed_product`, `relaxed_finish` and `update_layer`; `work`, `words` and `sample_keys` with one more axis in
     front, the rank; `normal` and `h` with the slot in front.
@@ -116,45 +116,45 @@ def relaxed_step(
     scales : float32[layer, 4]
         As in `update_layer`.
     tally : int64[slot, rank, layer, 8]
-        What `update_layer` returns. *Mutates* all that those kernels do, and `tally`.
+        What `update_layer` returns, the rest of a cache line unused. *Mutates* all that those kernels do, and `tally`.
 
     Returns
     -------
     tuple of (float, bool, bool)
         Loss; whether the whole gradient is exactly zero, in which case nothing was asked of any element; and whether
-        no pulses need be listed, since every cell got one or none did. For ranks other than 0 of no meaning.
+        pulses must be listed, since some cells got one and others none. For ranks other than 0 of no meaning.
     """
     ranks = _I64(board.shape[0] - 1)
-    loss, plain = 0.0, True
+    loss, must_list = 0.0, False
     if not _forward(
         board, rank, slot, event, x, keys, rows, activation, mean, weights, partial, work, words, sample_keys, normal,
         deviation, h,
     ):  # fmt: skip
-        return loss, True, plain
+        return loss, True, must_list
     if rank == 0:
         loss, zero = _backward(
             slot, label, x, epsilon, rows, activation, weights, work, normal, deviation, h, delta, busy
         )
         board[ranks, NOTHING] = _I64(zero)
     if not meet(board, rank) or board[ranks, NOTHING] != 0:
-        return loss, True, plain
+        return loss, True, must_list
     for k in range(len(mean)):
         first, last = _share(weights[k], partial[k], rank, ranks)
         tally[slot, rank, k] = 0
         if last > first:
             key = fold(keys[1, k], _U64(event)) if policy == STOCHASTIC else keys[1, k]
-            some, up, blocks = update_layer(
+            some, up, plain = update_layer(
                 x[slot] if k == 0 else h[k - 1][slot], delta[k], weights[k], True, epsilon, rule, coefficient,
                 lam_prior[k], policy, (scales[k, 0], scales[k, 1], scales[k, 2], scales[k, 3]), True, key, residue[k],
                 requested[k], rows[k], first * CHUNK, min(last * CHUNK, busy[k].size // 2), work[k][rank], lam[k],
                 mean[k], sech2[k], counts[k], busy[k],
             )  # fmt: skip
-            tally[slot, rank, k, 0], tally[slot, rank, k, 1], tally[slot, rank, k, 2] = some, up, blocks
+            tally[slot, rank, k, 0], tally[slot, rank, k, 1], tally[slot, rank, k, 2] = some, up, plain
     meet(board, rank)
     if rank == 0:
         for k in range(len(mean)):
-            plain = plain and tally[slot, :, k, 2].sum() == busy[k].size
-    return loss, False, plain
+            must_list = must_list or tally[slot, :, k, 2].sum() != busy[k].size
+    return loss, False, must_list
 
 
 @jit(borrowed=True)
@@ -181,8 +181,8 @@ def relaxed_steps(board, first_event, labels, losses, nothing, *step):
     for slot in range(labels.size):
         event = first_event + slot
         call(board, slot, event, labels[slot])
-        losses[slot], nothing[slot], plain = relaxed_step(board, 0, slot, event, labels[slot], *step)
-        if not plain:
+        losses[slot], nothing[slot], must_list = relaxed_step(board, 0, slot, event, labels[slot], *step)
+        if must_list:
             return slot + 1
     return labels.size
 

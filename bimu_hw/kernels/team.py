@@ -86,7 +86,7 @@ def _yield():
 
 @inline(borrowed=True)
 def meet(board, rank):
-    """Wait until every rank has come to this meeting; return False if they shall leave: rank 0 was interrupted."""
+    """Wait until every rank has come to this meeting; return False if they shall leave: the team is dismissed."""
     ranks = board.shape[0] - 1
     if ranks == 1:
         return True

@@ -96,6 +96,8 @@ class Outcome:
     Attributes
     ----------
     row : Row
+    seed : int or None
+        None: the mean over seeds, or the deviation.
     newest, last_five, learned : float
         Accuracy at the end on the newest task and on the mean of the last five; mean over tasks of the accuracy right
         after each was learned.
@@ -110,6 +112,7 @@ class Outcome:
     """
 
     row: Row
+    seed: int | None
     newest: float
     last_five: float
     learned: float
@@ -137,7 +140,8 @@ def read_outcome(row: Row, scenario: Scenario, folder: Path, summary: dict[str, 
     limit = endurance.value if endurance is not None else 0.0
     energy = summary["energy_per_query_J"]["all"]
     return Outcome(
-        row=row, newest=summary["accuracy_newest_task"], last_five=summary["accuracy_last_k"],
+        row=row, seed=scenario.seeds.noise,
+        newest=summary["accuracy_newest_task"], last_five=summary["accuracy_last_k"],
         learned=float(np.mean(np.diagonal(accuracy))), plasticity=fractions["plasticity"],
         saturated=fractions["saturated_fraction"], dead_zone=fractions["dead_zone_fraction"],
         rail=fractions["rail_fraction"], pulses_mean=float(cells.mean()), pulses_max=float(cells.max()),
@@ -151,13 +155,13 @@ def over_seeds(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, Outcome | Non
     of_row: dict[Row, list[Outcome]] = {}
     for outcome in outcomes:
         of_row.setdefault(outcome.row, []).append(outcome)
-    names = [field.name for field in fields(Outcome) if field.name != "row"]
+    names = [field.name for field in fields(Outcome) if field.name not in ("row", "seed")]
     found = []
     for row, several in of_row.items():
         values = {name: np.array([getattr(outcome, name) for outcome in several]) for name in names}
-        mean = Outcome(row, **{name: float(of_name.mean()) for name, of_name in values.items()})
+        mean = Outcome(row, None, **{name: float(of_name.mean()) for name, of_name in values.items()})
         deviation = None
         if len(several) > 1:
-            deviation = Outcome(row, **{name: float(of_name.std(ddof=1)) for name, of_name in values.items()})
+            deviation = Outcome(row, None, **{name: float(of_name.std(ddof=1)) for name, of_name in values.items()})
         found.append((mean, deviation))
     return found

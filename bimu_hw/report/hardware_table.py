@@ -29,7 +29,7 @@ def _joules(value: float) -> str:
     return "-" if math.isnan(value) else format_quantity(value, "J")
 
 
-#: Heads of the table's columns, what stands in them, and whether seeds spread enough to say by how much.
+#: Heads of the table's columns, what stands in them, and whether the spread over seeds is shown, too.
 COLUMNS: tuple[tuple[str, Callable[[Outcome], str], bool], ...] = (
     ("store", lambda o: o.row.store, False),
     ("programming", lambda o: o.row.programming, False),
