@@ -19,6 +19,7 @@ from llvmlite import binding
 from bimu_hw.cards import Card, device_specs, load_card
 from bimu_hw.crossbar.chip import Chip, Encoded
 from bimu_hw.crossbar.readout import ArraySpec
+from bimu_hw.crossbar.step import MOST_AT_ONCE
 from bimu_hw.crossbar.synapses import Seeds, SynapseSpec
 from bimu_hw.devices import get_model
 from bimu_hw.learning.rules import Bimu
@@ -38,6 +39,14 @@ def examples() -> list[Encoded]:
     rng = np.random.default_rng(0)
     rows = [rng.normal(size=784).astype(np.float32) for _ in range(64)]
     return [Encoded(x[None, None, :], np.ones(1, np.float32), x[None, :]) for x in rows]
+
+
+def stretch(chip: Chip, encoded: list[Encoded], first: int) -> None:
+    """Learn as many examples as one call takes, as in a run with given labels."""
+    coming = {first + k: (encoded[(first + k) % 64], (first + k) % 10) for k in range(MOST_AT_ONCE)}
+    chip.foresee(coming)
+    for event, (example, label) in coming.items():
+        chip.learn(example, label, event, 0.0, RULE, "relaxed")
 
 
 def program(chip: Chip, requests: list[np.ndarray], event: int) -> None:
@@ -88,6 +97,10 @@ def main() -> None:
     for name, step in cases.items():
         best, median = measured[name] = measure(step, arguments.steps)
         print(f"{name:46s} {best:7.0f} {median:10.0f}")
+        if name == "training step, relaxed, ideal":
+            times = measure(lambda i: stretch(chip, encoded, MOST_AT_ONCE * i), arguments.steps // MOST_AT_ONCE)
+            best, median = (time / MOST_AT_ONCE for time in times)
+            print(f"{f'  one of {MOST_AT_ONCE} that are certain, in one call':46s} {best:7.0f} {median:10.0f}")
     relaxed, fresh = measured["training step, relaxed, ideal"][0], measured["inference, fresh weights"][0]
     levels_hard = measured["training step, hard, 16 levels, residue"][0]
     samples = 5 * sum(s.lam.size for s in chip.layers)
@@ -95,11 +108,11 @@ def main() -> None:
     print(f"16 levels against ideal: {levels_hard / measured['training step, hard, ideal'][0]:.2f} (hard)")
     clock = time.perf_counter_ns
     threads = {n: make_chip(ideal, "deterministic", n) for n in (1, 2)}
-    times = {
+    on_the_clock = {
         n: measure(lambda i, c=c: c.learn(encoded[i % 64], i % 10, i, 0.0, RULE, "relaxed"), arguments.steps, clock)[0]
         for n, c in threads.items()
     }
-    print(f"relaxed step on the clock: one thread {times[1]:.0f} us, two {times[2]:.0f} us")
+    print(f"relaxed step on the clock: one thread {on_the_clock[1]:.0f} us, two {on_the_clock[2]:.0f} us")
 
 
 if __name__ == "__main__":

@@ -63,16 +63,20 @@ class RelaxedSteps:
         self._normal = tuple(aligned_zeros((MOST_AT_ONCE, *layer.normal.shape)) for layer in layers)
         self._h = tuple(aligned_zeros((MOST_AT_ONCE, *layer.h.shape)) for layer in layers)
         self._labels, self._losses = np.zeros(MOST_AT_ONCE, np.int64), np.zeros(MOST_AT_ONCE)
-        self._nothing = np.zeros(MOST_AT_ONCE, np.bool_)
-        self._tally = aligned_zeros((MOST_AT_ONCE, len(self._board) - 1, len(layers), 8), np.int64)
+        self._outcome = np.zeros((MOST_AT_ONCE, len(layers), 4), np.int64)
+        self._tally = aligned_zeros((len(self._board) - 1, len(layers), 8), np.int64)
+        self._slots = [
+            (self._x[slot], [(normal[slot], h[slot]) for normal, h in zip(self._normal, self._h, strict=True)])
+            for slot in range(MOST_AT_ONCE)
+        ]
         deviation, delta = zip(*((layer.inverse_deviation, layer.delta) for layer in layers), strict=True)
         self._buffers = (*arrays, self._normal, deviation, self._h, delta)
         self._keys = np.array(keys)
         self._bound: tuple[Any, ...] = ()
         self._arguments: tuple[Any, ...] = ()
         #: The steps that were computed and not taken, the next one last: what was learned (event, example, label), the
-        #: slot, loss, whether nothing was asked, and tally.
-        self._left: list[tuple[_Learned, int, float, bool, list[list[int]]]] = []
+        #: slot, loss and outcome.
+        self._left: list[tuple[_Learned, int, float, list[list[int]]]] = []
         self.foreseen: dict[int, tuple[FloatArray, int]] = {}
 
     @property
@@ -110,22 +114,23 @@ class RelaxedSteps:
         if not self._is_bound(bound):
             self._bind(bound, rules, epsilon)
         learned: list[_Learned] = [(event, x, label)]
-        while len(learned) < MOST_AT_ONCE and event + len(learned) in self.foreseen:
-            learned.append((event + len(learned), *self.foreseen[event + len(learned)]))
+        if self.foreseen:
+            while len(learned) < MOST_AT_ONCE and event + len(learned) in self.foreseen:
+                learned.append((event + len(learned), *self.foreseen[event + len(learned)]))
         for slot, (_, one, its_label) in enumerate(learned):
             self._x[slot], self._labels[slot] = one, its_label
-        labels = self._labels[: len(learned)]
         try:
             if self._team is not None:
                 self._team.expect(len(learned))
-            n = relaxed_steps(self._board, event, labels, self._losses, self._nothing, *self._arguments)
+            n = relaxed_steps(self._board, len(learned), event, *self._arguments)
         finally:
             if self._team is not None:
                 self._team.release()
-        outcomes = (self._losses[:n].tolist(), self._nothing[:n].tolist(), self._tally[:n].sum(axis=1).tolist())
-        self._left = [*zip(learned[:n], range(n), *outcomes, strict=True)][::-1]
-        for done, _, _ in learned[:n]:
-            self.foreseen.pop(done, None)
+        outcomes = zip(learned, range(n), self._losses[:n].tolist(), self._outcome[:n].tolist(), strict=False)
+        self._left = list(outcomes)[::-1]
+        if self.foreseen:
+            for done, _, _ in learned[:n]:
+                self.foreseen.pop(done, None)
 
     def take(
         self, x: FloatArray, label: int, event: int, now: float, tile: tuple[int, int, int]
@@ -149,23 +154,23 @@ class RelaxedSteps:
         ScheduleError
             If another event, example or label was foreseen.
         """
-        (expected, example, its_label), slot, loss, nothing, tallies = self._left[-1]
+        (expected, example, its_label), slot, loss, outcome = self._left[-1]
         if event != expected or label != its_label or x is not example:
             raise ScheduleError(
                 f"chip: event {event} with label {label} is learned, but event {expected} with label {its_label} was "
                 "foreseen; learn what was foreseen first."
             )
         self._left.pop()
-        x = self._x[slot]
-        for layer, normal, h in zip(self._layers, self._normal, self._h, strict=True):
+        x, left = self._slots[slot]
+        for layer, (normal, h) in zip(self._layers, left, strict=True):
             layer.drive_relaxed(x)
-            layer.normal, layer.h = normal[slot], h[slot]
-            x = layer.h
-        if nothing:
+            layer.normal, layer.h = normal, h
+            x = h
+        if outcome[0][3]:
             return loss, False, ()
         done = [
             layer.blocks.have_moved(some, up, plain, now, tile)
-            for layer, (some, up, plain, *_) in zip(self._layers, tallies, strict=True)
+            for layer, (some, up, plain, _) in zip(self._layers, outcome, strict=True)
         ]
         return loss, True, tuple(done)
 
@@ -183,16 +188,17 @@ class RelaxedSteps:
         tanh, sech2, requested, coefficient, prior = zip(*bound, strict=True)
         synapses = [layer.synapses for layer in self._layers]
         plans = [s.plan_update(0, 0.0) for s in synapses]
-        self._arguments = (
+        step = (
             self._x, np.array([self._keys, [plan.key for plan in plans]]),
             np.array([layer.blocks.rows for layer in self._layers]), self._activation, tanh, sech2,
             tuple(s.lam for s in synapses), *self._buffers, rules[0].rule, coefficient[0], prior, np.float32(epsilon),
             plans[0].policy, np.array([plan.scales for plan in plans]), tuple(plan.residue for plan in plans),
-            requested, self._busy, self._tally,
+            requested,
         )  # fmt: skip
+        self._arguments = (self._labels, self._losses, self._outcome, self._busy, self._tally, *step)
         # Compiled here, while no thread looks at the board.
-        relaxed_steps(self._board, 0, self._labels[:0], self._losses, self._nothing, *self._arguments)
+        relaxed_steps(self._board, 0, 0, *self._arguments)
         if self._team is not None:
-            self._team.employ(serve, *self._arguments)
+            self._team.employ(serve, *step, self._busy, self._tally)
         # Last, so that whoever was interrupted here begins anew.
         self._bound = tuple(bound)

@@ -115,32 +115,32 @@ def relaxed_step(
     coefficient : float32[5]
     scales : float32[layer, 4]
         As in `update_layer`.
-    tally : int64[slot, rank, layer, 8]
+    tally : int64[rank, layer, 8]
         What `update_layer` returns, the rest of a cache line unused. *Mutates* all that those kernels do, and `tally`.
 
     Returns
     -------
-    tuple of (float, bool, bool)
-        Loss; whether the whole gradient is exactly zero, in which case nothing was asked of any element; and whether
-        pulses must be listed, since some cells got one and others none. For ranks other than 0 of no meaning.
+    tuple of (float, bool)
+        Loss, and whether the whole gradient is exactly zero, in which case nothing was asked of any element. For ranks
+        other than 0 of no meaning.
     """
     ranks = _I64(board.shape[0] - 1)
-    loss, must_list = 0.0, False
+    loss = 0.0
     if not _forward(
         board, rank, slot, event, x, keys, rows, activation, mean, weights, partial, work, words, sample_keys, normal,
         deviation, h,
     ):  # fmt: skip
-        return loss, True, must_list
+        return loss, True
     if rank == 0:
         loss, zero = _backward(
             slot, label, x, epsilon, rows, activation, weights, work, normal, deviation, h, delta, busy
         )
         board[ranks, NOTHING] = _I64(zero)
     if not meet(board, rank) or board[ranks, NOTHING] != 0:
-        return loss, True, must_list
+        return loss, True
     for k in range(len(mean)):
         first, last = _share(weights[k], partial[k], rank, ranks)
-        tally[slot, rank, k] = 0
+        tally[rank, k] = 0
         if last > first:
             key = fold(keys[1, k], _U64(event)) if policy == STOCHASTIC else keys[1, k]
             some, up, plain = update_layer(
@@ -149,42 +149,51 @@ def relaxed_step(
                 requested[k], rows[k], first * CHUNK, min(last * CHUNK, busy[k].size // 2), work[k][rank], lam[k],
                 mean[k], sech2[k], counts[k], busy[k],
             )  # fmt: skip
-            tally[slot, rank, k, 0], tally[slot, rank, k, 1], tally[slot, rank, k, 2] = some, up, plain
+            tally[rank, k, 0], tally[rank, k, 1], tally[rank, k, 2] = some, up, plain
     meet(board, rank)
-    if rank == 0:
-        for k in range(len(mean)):
-            must_list = must_list or tally[slot, :, k, 2].sum() != busy[k].size
-    return loss, False, must_list
+    return loss, False
 
 
 @jit(borrowed=True)
-def relaxed_steps(board, first_event, labels, losses, nothing, *step):
+def relaxed_steps(board, n, first_event, labels, losses, outcome, busy, tally, *step):
     """Learn examples one after the other, the share of rank 0: no time passes between them.
 
     Parameters
     ----------
     board : int64[rank + 1, 8]
+    n : int
+        How many.
     first_event : int
         Index of the query in slot 0.
     labels : int64[slot]
     losses : float64[slot]
-    nothing : bool[slot]
-        Whether nothing was asked of any element. *Mutates* `losses`, `nothing` and all that `relaxed_step` does.
-    *step
-        The arguments of `relaxed_step` from `x` on.
+    outcome : int64[slot, layer, 4]
+        What `update_layer` returns, all ranks together, and whether nothing was asked of any element. *Mutates*
+        `losses`, `outcome` and all that `relaxed_step` does.
+    busy, tally, *step
+        The arguments of `relaxed_step` from `x` on, the last two first.
 
     Returns
     -------
     int
-        How many were learned: pulses that must be listed are listed before the next step.
+        How many were learned: where some cells get pulses and others none, these are listed before the next step.
     """
-    for slot in range(labels.size):
+    for slot in range(n):
         event = first_event + slot
         call(board, slot, event, labels[slot])
-        losses[slot], nothing[slot], must_list = relaxed_step(board, 0, slot, event, labels[slot], *step)
+        losses[slot], nothing = relaxed_step(board, 0, slot, event, labels[slot], *step, busy, tally)
+        must_list = False
+        for k in range(len(busy)):
+            outcome[slot, k] = 0
+            outcome[slot, k, 3] = nothing
+            if not nothing:
+                for rank in range(tally.shape[0]):
+                    for i in range(3):
+                        outcome[slot, k, i] += tally[rank, k, i]
+                must_list = must_list or outcome[slot, k, 2] != busy[k].size
         if must_list:
             return slot + 1
-    return labels.size
+    return n
 
 
 @jit(borrowed=True)
