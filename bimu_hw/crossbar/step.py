@@ -4,8 +4,8 @@ Where every element is exact and continuous and the rule is known by numbers, no
 kernel could not do (`bimu_hw.kernels.step`). All else goes the general way (`bimu_hw.crossbar.chip.Chip.learn`).
 
 Nor does anything happen between two steps if it is known which example comes next, and nobody looks at the chip in
-between. Then one call learns several examples, and what each has left behind is handed out when its time comes: caches
-are not emptied in turns by kernels and by all else that a run does.
+between. Then one call learns several examples, and what each has left behind is handed out when its time comes: what a
+call takes around the kernel is paid once for all of them.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import numpy as np
 
 from bimu_hw.record import open_run
 from bimu_hw.scenario import Scenario, load_scenario
+from bimu_hw.studies.measure import spread
 
 #: The stores: name in the table, and the keys that make it of the scenario's, a memristor pair.
 STORES: dict[str, tuple[str, ...]] = {
@@ -158,10 +159,7 @@ def over_seeds(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, Outcome | Non
     names = [field.name for field in fields(Outcome) if field.name not in ("row", "seed")]
     found = []
     for row, several in of_row.items():
-        values = {name: np.array([getattr(outcome, name) for outcome in several]) for name in names}
-        mean = Outcome(row, None, **{name: float(of_name.mean()) for name, of_name in values.items()})
-        deviation = None
-        if len(several) > 1:
-            deviation = Outcome(row, None, **{name: float(of_name.std(ddof=1)) for name, of_name in values.items()})
-        found.append((mean, deviation))
+        both = {name: spread([getattr(outcome, name) for outcome in several]) for name in names}
+        mean, deviation = (Outcome(row, None, **{name: of[part] for name, of in both.items()}) for part in (0, 1))
+        found.append((mean, deviation if len(several) > 1 else None))
     return found

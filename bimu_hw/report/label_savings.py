@@ -17,6 +17,7 @@ import numpy as np
 from bimu_hw.report.hardware_question import RULES
 from bimu_hw.report.style import COLOURS, new_figure, paper_style, plain_log, save_figure
 from bimu_hw.scenario import Scenario, load_scenario
+from bimu_hw.studies.measure import spread
 
 #: The stores, and the keys that make each of the scenario's.
 DEVICES: Mapping[str, tuple[str, ...]] = {
@@ -107,17 +108,12 @@ def curves(points: Sequence[Point]) -> dict[tuple[str, str], list[Point]]:
     return found
 
 
-def _deviation(values: Sequence[float]) -> float:
-    """Return the standard deviation of a sample; 0 for a single number."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-
-
 def format_savings(points: Sequence[Point]) -> str:
     """Return labels and accuracies as a table in Markdown, and below it what is saved."""
 
     def both(values: Sequence[float]) -> str:
-        spread = f" ± {100 * _deviation(values):.1f}" if len(values) > 1 else ""
-        return f"{100 * np.mean(values):.1f}{spread}"
+        deviation = f" ± {100 * spread(values)[1]:.1f}" if len(values) > 1 else ""
+        return f"{100 * np.mean(values):.1f}{deviation}"
 
     lines = ["| rule | device | asks at a disagreement of | labels, % | accuracy, % |", "|---|---|---|---|---|"]
     lines += [f"| {p.rule} | {p.device} | {p.policy} | {both(p.labels)} | {both(p.accuracy)} |" for p in points]
@@ -152,13 +148,13 @@ def draw_savings(points: Sequence[Point], path: Path) -> None:
             colour = COLOURS[list(RULES).index(rule)]
             asked = sorted((p for p in group if p.policy != "all"), key=lambda p: float(np.mean(p.labels)))
             x, y, dx, dy = (
-                [100 * float(f(getattr(p, name))) for p in asked]
-                for f in (np.mean, _deviation) for name in ("labels", "accuracy")
+                [100 * spread(getattr(p, name))[part] for p in asked]
+                for part in (0, 1) for name in ("labels", "accuracy")
             )
             axes.errorbar(x, y, dy, dx, fmt="o-", ms=3, color=colour, capsize=2, label=f"{rule}, variation ratio")
             every = next(p for p in group if p.policy == "all")
-            mean, spread = 100 * np.mean(every.accuracy), 100 * _deviation(every.accuracy)
-            axes.axhspan(mean - spread, mean + spread, color=colour, alpha=0.12, lw=0)
+            mean, deviation = (100 * part for part in spread(every.accuracy))
+            axes.axhspan(mean - deviation, mean + deviation, color=colour, alpha=0.12, lw=0)
             axes.axhline(mean, color=colour, ls="--", lw=1, label=f"{rule}, all labels")
             found = saving(group)
             if found:
