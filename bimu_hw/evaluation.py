@@ -31,7 +31,7 @@ class Evaluation:
     ----------
     chip : Chip
     encode : callable
-        Turns codes and an `Affine` into what the chip receives.
+        Turns the codes of some images, [image, n_in], and an `Affine` into what the chip receives, a list.
     number : int
         Tells this evaluation's noise from that of others.
     per_query : bool
@@ -41,7 +41,7 @@ class Evaluation:
     """
 
     def __init__(
-        self, chip: Chip, encode: Callable[[Any, Any], Encoded], number: int, per_query: bool, now: float
+        self, chip: Chip, encode: Callable[[Any, Any], list[Encoded]], number: int, per_query: bool, now: float
     ) -> None:
         self._chip, self._encode, self._per_query, self._now = chip, encode, per_query, now
         self._event = EVALUATION_EVENTS + (number << 40)
@@ -63,12 +63,13 @@ class Evaluation:
             together = not self._per_query and not self._fresh and self._chip.reads_plainly
             stop = min(i + _BLOCK, n) if together else i + 1
             if stop > i + 1:
-                planes = [self._encode(code, affine).planes[0, 0] for code in codes[i:stop]]
-                found.append(self._chip.infer_many(np.stack(planes)).copy())
+                planes = [image.planes[0, 0] for image in self._encode(codes[i:stop], affine)]
+                found.append(self._chip.infer_many(np.stack(planes)))
             else:
                 own = self._event + (0 if self._fresh and not self._per_query else first + i)
                 fresh = self._fresh or self._per_query
-                logits = self._chip.infer(self._encode(codes[i], affine), own, self._now, fresh=fresh, probe=True)
+                (image,) = self._encode(codes[i : i + 1], affine)
+                logits = self._chip.infer(image, own, self._now, fresh=fresh, probe=True)
                 found.append(logits[None].copy())
             self._fresh = False
             i = stop

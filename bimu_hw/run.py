@@ -296,9 +296,21 @@ class Run:
         codes, answer = stream.example(index)
         return self._encode(codes, self._affine), stream.true_label(index), answer, stream.task_of(index)
 
+    def examples(self, start: int, stop: int) -> list[tuple[Encoded, int, int, int]]:
+        """Return what `example` returns for each of some consecutive examples."""
+        shown = self.stream.examples(start, stop)
+        numbers = shown.true_labels.tolist(), shown.labels.tolist(), shown.tasks.tolist()
+        return list(zip(self._encode_each(shown.codes, self._affine), *numbers, strict=True))
+
     def _encode(self, codes: npt.NDArray[np.generic], affine: Any) -> Encoded:
-        slots = self._encoder.slots(affine.offset, affine.scale) if self._encoder.mode == "pulse_width" else None
-        return Encoded(*self._encoder.encode(codes, affine.offset, affine.scale), slots)
+        return Encoded(*self._encoder.encode(codes, affine.offset, affine.scale), self._slots(affine))
+
+    def _encode_each(self, codes: npt.NDArray[np.generic], affine: Any) -> list[Encoded]:
+        slots = self._slots(affine)
+        return [Encoded(*one, slots) for one in self._encoder.encode_each(codes, affine.offset, affine.scale)]
+
+    def _slots(self, affine: Any) -> tuple[int, ...] | None:
+        return self._encoder.slots(affine.offset, affine.scale) if self._encoder.mode == "pulse_width" else None
 
     def before_query(self, index: int, tick: int) -> None:
         """Evaluate at the end of a task, take snapshots when they are due; nothing here changes the run."""
@@ -363,7 +375,7 @@ class Run:
 
     def _evaluation(self, number: int) -> Evaluation:
         per_query = self.scenario.evaluation.networks == "per_query"
-        return Evaluation(self.chip, self._encode, number, per_query, to_seconds(self.accelerator.duration_ticks))
+        return Evaluation(self.chip, self._encode_each, number, per_query, to_seconds(self.accelerator.duration_ticks))
 
     def _evaluate(self, trained: int, tasks: Iterable[int]) -> None:
         """Measure accuracy and calibration on the test sets of some tasks.

@@ -202,9 +202,9 @@ def test_the_plain_product_has_the_bits_of_the_general_one(shared, n_in, n_out, 
 
 
 @pytest.mark.parametrize("activation", ["reverse_binary_gate", "sign"])
-@pytest.mark.parametrize("n", [1, 2, 7])
-def test_many_inputs_together_have_the_bits_of_each_by_itself(activation, n):
-    chip = make_chip((29, 11, 6, 4), activation=activation)
+@pytest.mark.parametrize(("n", "threads"), [(1, 1), (2, 1), (7, 1), (2, 2), (7, 2), (13, 3)])
+def test_many_inputs_together_have_the_bits_of_each_by_itself(activation, n, threads):
+    chip = make_chip((29, 11, 6, 4), activation=activation, threads=threads)
     x = np.random.default_rng(2).normal(size=(n, 29)).astype(F)
     chip.infer(analog(x[0]), 5, 0.0)
     assert chip.reads_plainly

@@ -82,13 +82,33 @@ class TestOrder:
         stream = TaskStream(
             digits, kind="permuted", tasks=3, epochs=2, examples=6000, seed=8, inputs=inputs, label_noise=0.3
         )
-        codes, labels = stream.examples(1400, 4200)
+        codes, labels, *_ = stream.examples(1400, 4200)
         single = [stream.example(index) for index in range(1400, 4200)]
         np.testing.assert_array_equal(codes, np.stack([k for k, _ in single]))
         assert labels.tolist() == [label for _, label in single]
         assert codes.dtype == np.uint8
         assert labels.dtype == np.int64
         assert stream.examples(5, 5)[0].shape == (0, 64)
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            {"kind": "permuted", "switch_window": 40},
+            {"kind": "rotated", "rotation_step": 0.3, "switch_window": 7},
+            {"kind": "noisy", "noise_step": 0.2, "inputs": "binarised"},
+            {"kind": "class_incremental", "classes_per_task": 3},
+            {"kind": "stationary", "imbalance": 5.0, "inputs": "sign"},
+        ],
+        ids=lambda kind: kind["kind"],
+    )
+    def test_blocks_over_switches_are_the_examples(self, digits: DataSet, kind: dict) -> None:
+        stream = TaskStream(digits, tasks=3, epochs=2, examples=300, seed=5, label_noise=0.2, **kind)
+        for start, stop in ((0, 16), (70, 135), (150, 300)):
+            block = stream.examples(start, stop)
+            for k, index in enumerate(range(start, stop)):
+                codes, label = stream.example(index)
+                np.testing.assert_array_equal(block.codes[k], codes)
+                assert [column[k] for column in block[1:]] == [label, stream.true_label(index), stream.task_of(index)]
 
 
 class TestPermutation:
@@ -149,7 +169,7 @@ class TestInputs:
         wanted = wanted_inputs(data.x_test, data.full_scale, inputs)[:, order]
         np.testing.assert_allclose(x, wanted, rtol=0, atol=1e-6)
         np.testing.assert_array_equal(labels, data.y_test)
-        codes, _ = stream.examples(0, 30)
+        codes = stream.examples(0, 30).codes
         wanted = wanted_inputs(data.x_train, data.full_scale, inputs)[:30][:, stream.pixel_order(0)]
         np.testing.assert_allclose(stream.encode(codes, "train"), wanted, rtol=0, atol=1e-6)
 
@@ -435,7 +455,7 @@ class TestTasksOfAFile:
 def test_any_example_can_be_asked_for_at_any_time(digits: DataSet, options: dict) -> None:
     """A resumed run knows the index alone: another stream, asked backwards, gives the same examples."""
     stream, other = (TaskStream(digits, seed=7, examples=300, **options) for _ in range(2))
-    codes, labels = stream.examples(0, 300)
+    codes, labels, *_ = stream.examples(0, 300)
     for index in reversed(range(0, 300, 7)):
         code, label = other.example(index)
         np.testing.assert_array_equal(code, codes[index])

@@ -48,7 +48,7 @@ class Foresight:
         """Return an example; examples are asked for in order."""
         if not self._coming or self._next != index:
             end = max(index + 1, min(self._next_look(index), index + MOST_AT_ONCE, self._source.n_examples))
-            self._coming = deque(self._source.example(i) for i in range(index, end))
+            self._coming = deque(self._source.examples(index, end))
             self._chip.foresee({i: (encoded, answer) for i, (encoded, _, answer, _) in enumerate(self._coming, index)})
         self._next = index + 1
         return self._coming.popleft()

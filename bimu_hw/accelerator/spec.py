@@ -20,6 +20,9 @@ class ExampleSource(Protocol):
     def example(self, index: int) -> tuple[Encoded, int, int, int]:
         """Return the encoded example, its true label, what the oracle answers when asked, and its task."""
 
+    def examples(self, start: int, stop: int) -> list[tuple[Encoded, int, int, int]]:
+        """Return what `example` returns for each of some consecutive examples."""
+
 
 class Observer(Protocol):
     """Who watches a run. Watching changes nothing."""

@@ -296,16 +296,23 @@ class Chip:
         """
         self.be_in_time()
         n, s = x.shape[0], self.n_sample
-        h = np.zeros((n + n % 2, 1, x.shape[1]), np.float32)
-        h[:n, 0] = x
-        for k, layer in enumerate(self._layers):
-            y = np.empty((h.shape[0], s, layer.synapses.shape[1]), np.float32)
-            layer.blocks.plain_forward_many(h, layer.weights, self.arrays.tile_wordlines, y)
-            rows, h = y.reshape(-1, y.shape[2]), np.empty_like(y)
-            layer.norm.forward(rows, h.reshape(rows.shape), np.empty(len(rows), np.float32))
-            if k < len(self._layers) - 1:
-                activate(h.reshape(rows.shape), self.activation, h.reshape(rows.shape))
-        return h[:n]
+        inputs = np.zeros((n + n % 2, 1, x.shape[1]), np.float32)
+        inputs[:n, 0] = x
+        out = np.empty((len(inputs), s, self.sizes[-1]), np.float32)
+
+        def part(first: int, last: int) -> None:
+            h = inputs[2 * first : 2 * last]
+            for k, layer in enumerate(self._layers):
+                y = np.empty((h.shape[0], s, layer.synapses.shape[1]), np.float32)
+                layer.blocks.plain_forward_many(h, layer.weights, self.arrays.tile_wordlines, y)
+                rows, h = y.reshape(-1, y.shape[2]), np.empty_like(y)
+                layer.norm.forward(rows, h.reshape(rows.shape), np.empty(len(rows), np.float32))
+                if k < len(self._layers) - 1:
+                    activate(h.reshape(rows.shape), self.activation, h.reshape(rows.shape))
+            out[2 * first : 2 * last] = h
+
+        self._workers.split(len(inputs) // 2, part)
+        return out[:n]
 
     @property
     def logits(self) -> FloatArray:

@@ -147,6 +147,13 @@ def _input_table(offset: float, scale: float) -> FloatArray:
     return (offset + scale * np.arange(256, dtype=np.float64)).astype(np.float32)
 
 
+def _values(codes: npt.NDArray[np.generic], offset: float, scale: float) -> FloatArray:
+    """Return offset + scale * codes, of any shape."""
+    if codes.dtype == np.uint8:
+        return _input_table(offset, scale)[codes]
+    return (offset + scale * codes.astype(np.float64)).astype(np.float32)
+
+
 @jit
 def _bit_planes(codes, n_bits, first, planes):
     """Write bit b of every code to plane first + b. *Mutates* `planes` (float32[plane, line])."""
@@ -232,6 +239,14 @@ class InputEncoder:
             return offset, scale * ((2.0**self.data_bits - 1.0) / self._top)
         return offset, scale
 
+    def encode_each(
+        self, codes: npt.NDArray[np.generic], offset: float, scale: float
+    ) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
+        """Return what `encode` returns for each of some examples, [example, n_in]."""
+        if self.mode != "analog" or self.bits:
+            return [self.encode(one, offset, scale) for one in codes]
+        return [(x[None, None, :], _ONE, x[None, :]) for x in _values(codes, offset, scale)]
+
     def encode(
         self, codes: npt.NDArray[np.generic], offset: float, scale: float
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -251,10 +266,7 @@ class InputEncoder:
             The value that the planes stand for, as the digital unit uses it in the gradient.
         """
         if self.mode == "analog" and not self.bits:
-            if codes.dtype == np.uint8:
-                x = _input_table(offset, scale)[codes]
-            else:
-                x = (offset + scale * codes.astype(np.float64)).astype(np.float32)
+            x = _values(codes, offset, scale)
             return x[None, None, :], _ONE, x[None, :]
         first, unit = self._grid(offset, scale)
         if self.data_bits is None:

@@ -33,6 +33,11 @@ class Task(NamedTuple):
     test_rows: np.ndarray | None = None
     """int64: the examples of the test set it is tested on; None for all."""
 
+    @property
+    def changes_pixels(self) -> bool:
+        """Whether an image is shown as another one, apart from the order of its pixels."""
+        return self.rotation is not None or self.noise != 0.0
+
 
 def _permuted(data: DataSet, seed: int, task: int) -> Task:
     return Task(host_generator(seed, Purpose.PERMUTATION, task).permutation(data.n_in))

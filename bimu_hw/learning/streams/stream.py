@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -37,6 +38,25 @@ class _Place(NamedTuple):
     """Its row of the training set."""
     what: Task
     """What that task shows."""
+
+
+class Examples(NamedTuple):
+    """Consecutive examples of a stream.
+
+    Attributes
+    ----------
+    codes : numpy.ndarray
+        [example, n_in].
+    labels : numpy.ndarray
+        [example] int64, what the oracle would answer.
+    true_labels, tasks : numpy.ndarray
+        [example] int64: what the data set says, and the task whose turn it is.
+    """
+
+    codes: np.ndarray
+    labels: np.ndarray
+    true_labels: np.ndarray
+    tasks: np.ndarray
 
 
 class TaskStream:
@@ -224,8 +244,8 @@ class TaskStream:
         order = task.pixel_order
         return codes if order is None else codes[order], self._label(int(index), row)
 
-    def examples(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return codes [stop - start, n_in] and labels [stop - start] (int64) of consecutive examples.
+    def examples(self, start: int, stop: int) -> Examples:
+        """Return consecutive examples, what `example`, `true_label` and `task_of` say of each.
 
         Raises
         ------
@@ -234,11 +254,21 @@ class TaskStream:
         """
         if not 0 <= start <= stop <= self.n_examples:
             raise IndexError(f"examples {start} to {stop} of a stream with {self.n_examples}")
+        places = [self._search(index) for index in range(start, stop)]
         codes = np.empty((stop - start, self.n_in), self._encoders["train"].code_dtype)
-        labels = np.empty(stop - start, np.int64)
-        for k in range(stop - start):
-            codes[k], labels[k] = self.example(start + k)
-        return codes, labels
+        for _, group in groupby(range(len(places)), lambda k: places[k].shown):
+            some = list(group)
+            rows, task = [places[k].row for k in some], places[some[0]].what
+            x = self.data.x_train[rows]
+            if task.changes_pixels:
+                x = np.stack([self._changed(x[i], task, (TRAIN_NOISE, start + k)) for i, k in enumerate(some)])
+            x = self._encoders["train"].codes(x)
+            codes[some[0] : some[-1] + 1] = x if task.pixel_order is None else x.take(task.pixel_order, axis=1)
+        labels = [self._label(index, place.row) for index, place in enumerate(places, start)]
+        true_labels = [self._labels[place.row] for place in places]
+        return Examples(codes, *(
+            np.array(column, np.int64) for column in (labels, true_labels, [place.task for place in places])
+        ))  # fmt: skip
 
     def true_label(self, index: int) -> int:
         """Return the label of the data set, free of label noise."""
