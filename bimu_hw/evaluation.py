@@ -17,7 +17,7 @@ from bimu_hw.learning.streams import PROTOCOLS, Images, TaskStream
 #: Noise keys of evaluations start here, out of reach of any query's.
 EVALUATION_EVENTS = 1 << 48
 #: Images that go through held networks together.
-_BLOCK = 250
+_BLOCK = 500
 #: Confidence bins of the calibration error.
 CALIBRATION_BINS = 15
 
