@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bimu_hw.errors import ScenarioError
+from bimu_hw.errors import RunError, ScenarioError
 
 
 @click.command()
@@ -42,9 +42,10 @@ def reproduce(
             length = fixed or (f"--tasks, up to {row.most_tasks}" if row.most_tasks else "--tasks")
             click.echo(f"{row.name:<22} {length:<20} {row.title}")
         return
-    chosen = described.select(rows.split(",") if rows else ())
+    chosen = described.select(() if rows is None else rows.split(","))
     if only_report:
-        out.mkdir(parents=True, exist_ok=True)
+        if not out.is_dir():
+            raise RunError(f"--out: there is no folder {out}; name the one that holds the runs.")
         report = write_report(described, out, described.cells(chosen, tasks, seeds))
     else:
         report = run_rows(

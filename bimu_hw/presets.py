@@ -70,7 +70,8 @@ PRESETS: Mapping[str, Preset] = {
         "Permuted-MNIST, 1000 tasks, [784,2000,10], S = 5", 60.0, 280.7, 6.2, 0.005, 1000.0
     ),
     "bimu_memory_window_study": _bimu(
-        "Permuted-MNIST, 100 tasks, [784,100,10], S = 5, inputs from 0 to 1 (raw); N is what that study varies",
+        "Permuted-MNIST, 100 tasks, [784,100,10], S = 5, inputs from 0 to 1 (raw): a candidate for the study of N that "
+        "does not reproduce it (docs/validation/reproduction.md); the settings of the main table do",
         7.5, 64.0, 1.0, 0.005, 700.0,
     ),
     "bimu_openloris": _bimu("OpenLORIS, one layer [8192,19], S = 10", 48.7, 16.7, 0.53, 0.065, 1600.0),

@@ -9,6 +9,7 @@ import time
 import tomllib
 
 import pytest
+import xarray
 
 from bimu_hw import checkpoint
 from bimu_hw.cli import run_commands
@@ -93,6 +94,19 @@ def test_rows_are_run_once_and_compared_with_what_was_published(tmp_path):
     text = report.read_text(encoding="utf-8")
     for words in ("25.00 ± 1.00 %", "(−0.8000 after 1000 tasks)", "not run: no data", "a note", "a source"):
         assert words in text
+    # Of the row with several tasks the layers, too: means over the seeds, straight from the files.
+    trees = [xarray.open_datatree(out / f"many-3-s{k}/run.nc", engine="h5netcdf") for k in (1, 2)]
+    shown = [line.split(" | ")[1:4] for line in text.splitlines() if line.startswith("| Many tasks | ")][-3:]
+    assert [line[0] for line in shown] == ["1", "2", "3"]
+    for task, line in enumerate(shown):
+        newest = statistics.mean(float(tree["tasks"]["accuracy"][task, task]) for tree in trees)
+        plastic = [
+            statistics.mean(float(tree["freezing"]["plasticity"].isel(layer=k, task=task)) for tree in trees)
+            for k in (0, 1)
+        ]
+        assert line[1:] == [f"{100 * newest:.1f}", f"{plastic[0]:.2f} / {plastic[1]:.2f}"]
+    runs = json.loads((out / "reproduction.json").read_text(encoding="utf-8"))["runs"]
+    assert [run["examples"] for run in runs] == [20, 20, 60, 60]
 
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/run.nc")}
     reproduce(study(tmp_path), out, tasks=5, seeds=2, progress=False, tell=said.append)
@@ -216,10 +230,15 @@ def test_the_command_lists_rows_reports_without_running_and_refuses_in_a_sentenc
     assert all(row.name in listed for row in load_study(PAPER).rows)
     study(tmp_path)
     words = ["reproduce", str(tmp_path / "study.toml"), "--out", str(tmp_path / "out")]
+    assert run_commands([*words, "--report"]) == 2
+    assert capsys.readouterr().err == f"--out: there is no folder {tmp_path / 'out'}; name the one that holds the runs.\n"
+    (tmp_path / "out").mkdir()
     assert run_commands([*words, "--report", "--quiet"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "reproduction.md")
     assert {line["stands"] for line in table_of(tmp_path / "out").values()} == {"not run"}
     assert run_commands([*words, "--rows", "ones"]) == 2
     assert capsys.readouterr().err == "--rows: got 'ones'. Did you mean 'one'?\n"
+    assert run_commands([*words, "--rows", ""]) == 2
+    assert capsys.readouterr().err.startswith("--rows: got ''. ")
     assert run_commands(["reproduce", "papers"]) == 2
     assert capsys.readouterr().err == "study 'papers': not known; name \"paper\", or the path of a .toml file.\n"

@@ -63,7 +63,7 @@ def standing(out: Path, tasks: int) -> Standing:
     folder = RunFolder(out)
     if folder.finished:
         summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-        return Standing("done", tasks, summary, summary["scenario_hash"])
+        return Standing("done", tasks, summary, summary["scenario_hash"], summary["queries"])
     begun = folder.begun_hash
     if not begun:
         return Standing("not run")

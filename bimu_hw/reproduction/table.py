@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bimu_hw.record import write_durably
+from bimu_hw.reproduction.frozen import HEADER, frozen_lines
 from bimu_hw.reproduction.progress import Standing, sessions_of, standing
 from bimu_hw.reproduction.study import Cell, Published, Row, Study
 
@@ -25,7 +26,7 @@ _WORDS = {
     "accuracy_newest_task": "newest task",
     "backward_transfer": "backward transfer",
 }
-_ORIGIN = ("row", "tasks", "seed", "scenario", "version", "CPU time", "sessions", "memory, MiB", "ended")
+_ORIGIN = ("row", "tasks", "seed", "scenario", "version", "CPU time", "sessions", "memory, MiB", "began", "stands")
 _COLUMNS = (
     "row", "tasks", "metric", "published", "published_std", "published_tasks", "ours", "ours_std", "n_seeds",
     "difference", "stands",
@@ -80,14 +81,16 @@ def write_report(study: Study, out: Path, cells: Iterable[Cell]) -> Path:
         The runs that were asked for; the report also has what earlier calls left in `out`.
     """
     groups = _groups(study, out, cells)
-    lines, runs = [], []
+    lines, runs, frozen = [], [], []
     for row, tasks in groups:
         found = {seed: (out / f"{row.name}-{tasks}-s{seed}") for seed in sorted(groups[row, tasks])}
         stands = {seed: standing(path, tasks) for seed, path in found.items()}
         lines += _lines(row, tasks, list(stands.values()))
         runs += [_run(row, tasks, seed, stands[seed], path) for seed, path in found.items()]
+        if tasks > 1:
+            frozen += frozen_lines(row.title, [found[seed] for seed, one in stands.items() if one.state == "done"])
     for name, text in (
-        ("reproduction.md", _markdown(study, lines, runs)), ("reproduction.csv", _csv(lines)),
+        ("reproduction.md", _markdown(study, lines, runs, frozen)), ("reproduction.csv", _csv(lines)),
         ("reproduction.json", json.dumps(_plain(study, lines, runs), indent=1) + "\n"),
     ):  # fmt: skip
         content = text.encode()
@@ -209,7 +212,9 @@ def _ours(line: Line) -> str:
     return f"{_spread(line.metric, float(np.mean(line.values)), std)} ({seeds})"
 
 
-def _markdown(study: Study, lines: Sequence[Line], runs: Sequence[dict[str, Any]]) -> str:
+def _markdown(
+    study: Study, lines: Sequence[Line], runs: Sequence[dict[str, Any]], frozen: Sequence[tuple[str, ...]]
+) -> str:
     rows: list[tuple[object, ...]] = []
     for line in lines:
         gap = line.difference
@@ -226,8 +231,7 @@ def _markdown(study: Study, lines: Sequence[Line], runs: Sequence[dict[str, Any]
         (
             f"`{run['row']}`", run["tasks"], run["seed"], f"`{run['scenario_hash'][:8]}`",
             f"{run['version']} {run['commit']}".strip() or "–", _hours(run["cpu_s"]), run["sessions"],
-            run["peak_memory_MiB"] or "–",
-            _ended(run),
+            run["peak_memory_MiB"] or "–", run["began"][:10] or "–", _ended(run),
         )
         for run in runs if run["state"] != "not run"
     ]  # fmt: skip
@@ -238,10 +242,18 @@ def _markdown(study: Study, lines: Sequence[Line], runs: Sequence[dict[str, Any]
         study.protocol, "", f"Published values: {study.source}. Mean ± standard deviation over seeds; a published "
         "value in brackets is for another number of tasks and is not compared. Differences of accuracies are in "
         "percentage points.", "",
-        *_table(header, rows), "", *notes, *([""] if notes else []),
+        *_table(header, rows), "", *notes, *([""] if notes else []), *(_frozen(frozen) if frozen else []),
         "Where our numbers come from" + (f" ({machines})" if machines else "") + ":", "",
         *_table(_ORIGIN, origin), "",
     ])  # fmt: skip
+
+
+def _frozen(lines: Sequence[tuple[str, ...]]) -> list[str]:
+    return [
+        "What the layers do meanwhile, first layer / the next (group `/freezing` of the record; plasticity: mean sech²λ; "
+        "flips: synapses whose mean weight has changed its sign since the task before; frozen: by plasticity, as "
+        "`docs/model.md` defines it):", "", *_table(HEADER, lines), "",
+    ]  # fmt: skip
 
 
 def _hours(seconds: float) -> str:
