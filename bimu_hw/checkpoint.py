@@ -31,7 +31,9 @@ _KEPT = 2
 _SHARE = 0.02
 _ARRAY = "$array"
 #: What reading a damaged file can raise.
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (
+    OSError, EOFError, ValueError, KeyError, IndexError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 State = Mapping[str, Any]
 

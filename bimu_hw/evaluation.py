@@ -25,7 +25,7 @@ Logits = npt.NDArray[np.float32]
 
 
 class Evaluation:
-    """One look at the chip from outside: its networks are drawn at the first image, or for every one.
+    """One look at the chip from outside: with one set of networks, or with networks of its own for every image.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Evaluation:
     number : int
         Tells this evaluation's noise from that of others.
     per_query : bool
-        Whether every image draws networks of its own; else all of them share those of the first.
+        Whether every image draws networks of its own; else all of them share one set.
     now : float
         Seconds.
     """
@@ -45,35 +45,38 @@ class Evaluation:
     ) -> None:
         self._chip, self._encode, self._per_query, self._now = chip, encode, per_query, now
         self._event = EVALUATION_EVENTS + (number << 40)
-        self._fresh = True
 
     def logits(self, codes: npt.NDArray[Any], affine: Any, first: int) -> Logits:
         """Return the logits of images, float32[image, sample, class].
+
+        They do not depend on what was asked for before: an evaluation that was interrupted goes on to the same bits.
 
         Parameters
         ----------
         codes : array of shape [image, n_in]
         affine : Affine
         first : int
-            Number of the first image, for the noise of the converters: held networks, and yet every image has its own.
+            Number of the first image, for the noise of the converters: shared networks, and yet every image has its
+            own.
         """
         found: list[Logits] = []
-        n, i = len(codes), 0
-        while i < n:
-            together = not self._per_query and not self._fresh and self._chip.reads_plainly
-            stop = min(i + _BLOCK, n) if together else i + 1
-            if stop > i + 1:
-                planes = [image.planes[0, 0] for image in self._encode(codes[i:stop], affine)]
+        if not self._per_query:
+            # Draws the shared networks, the same ones for every call; what becomes of the image does not count.
+            self._infer(codes[:1], affine, self._event, fresh=True)
+        together = not self._per_query and self._chip.reads_plainly
+        size = _BLOCK if together else 1
+        for i in range(0, len(codes), size):
+            if together:
+                planes = [image.planes[0, 0] for image in self._encode(codes[i : i + size], affine)]
                 found.append(self._chip.infer_many(np.stack(planes)))
             else:
-                own = self._event + (0 if self._fresh and not self._per_query else first + i)
-                fresh = self._fresh or self._per_query
-                (image,) = self._encode(codes[i : i + 1], affine)
-                logits = self._chip.infer(image, own, self._now, fresh=fresh, probe=True)
-                found.append(logits[None].copy())
-            self._fresh = False
-            i = stop
+                event = self._event + first + i
+                found.append(self._infer(codes[i : i + 1], affine, event, fresh=self._per_query)[None].copy())
         return np.concatenate(found)
+
+    def _infer(self, codes: npt.NDArray[Any], affine: Any, event: int, fresh: bool) -> Logits:
+        (image,) = self._encode(codes, affine)
+        return self._chip.infer(image, event, self._now, fresh=fresh, probe=True)
 
 
 def score(logits: Logits, labels: npt.NDArray[np.int64]) -> tuple[float, float]:

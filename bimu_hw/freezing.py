@@ -56,13 +56,14 @@ class FreezingLog:
             start, now = self._starts[k], _look(layer)
             self._starts[k] = now
             fault = layer.state.fault.reshape(layer.lam.size, -1)
+            worn = layer.nonidealities.worn_out(layer.state.pulse_count) | (fault == FAULTS["worn_out"]).any(axis=1)
             lam = now["lam"].astype(np.float64)
             found = {
                 "plasticity": float(plasticity(lam).mean()),
                 "entropy": float(posterior_entropy(lam).mean()),
                 "saturated_fraction": saturated_fraction(lam),
                 "sign_flip_rate": sign_flip_rate(start["lam"], lam),
-                "worn_out_fraction": float((fault == FAULTS["worn_out"]).any(axis=1).mean()),
+                "worn_out_fraction": float(worn.mean()),
                 "stuck_fraction": float(np.isin(fault, _STUCK).any(axis=1).mean()),
             }
             if layer.keep_requests:

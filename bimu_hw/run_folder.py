@@ -147,13 +147,19 @@ class RunFolder:
         self._empty()
 
     def _empty(self) -> None:
-        """Remove all but the lock. The complete files go last: while they are there the run counts as computed."""
+        """Remove all but the lock. The complete files go last, at once: while they are there the run is computed."""
+        gone = self.work / "gone"
+        if gone.exists():
+            shutil.rmtree(gone)
         last = (self._complete, self.work / "lock")
-        for path in (*(p for p in self.work.iterdir() if p not in last), self._complete):
+        for path in (p for p in self.work.iterdir() if p not in last):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+        if self._complete.exists():
+            os.replace(self._complete, gone)
+            shutil.rmtree(gone)
 
     def _store(self, scenario: Scenario) -> None:
         content = {

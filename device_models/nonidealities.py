@@ -13,13 +13,13 @@ import numpy as np
 from bimu_hw.devices import ROOM_TEMPERATURE, ParamSpec
 from bimu_hw.kernels import inline
 from bimu_hw.kernels.bits import philox
+from bimu_hw.kernels.counters import add_pulses as add_pulses
 from bimu_hw.kernels.elementary import cos_turn, exp32, log32
 
 _F = np.float32
 _I = np.int32
 _U32 = np.uint32
 _U64 = np.uint64
-_MOST = 2**31 - 1
 
 #: Boltzmann's constant in eV / K, exact since the SI of 2019: 1.380649e-23 / 1.602176634e-19.
 BOLTZMANN = 8.617333262145179e-5
@@ -90,18 +90,6 @@ def lost_share(rate, since, now):
 def relaxed(level, rest, lost):
     """Return a level (float32) after exponential relaxation to `rest`; the level itself, to the bit, if `lost` is 0."""
     return level + (rest - level) * lost
-
-
-@inline
-def add_pulses(pulse_count, count):
-    """Return a cell's pulse counter (int32) after an event of `count` pulses: at least one, full at 2**31 - 1.
-
-    Fractions, which only continuous elements receive, are rounded; a count of zero is no event.
-    """
-    size = abs(count)
-    whole = _I(min(size, _F(1e9)) + _F(0.5))
-    whole = max(whole, _I(size > _F(0.0)))
-    return _I(pulse_count + min(whole, _I(_I(_MOST) - pulse_count)))
 
 
 @inline

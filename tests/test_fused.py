@@ -12,11 +12,11 @@ from building import analog, ideal_arrays, make_card, make_chip, synapse_spec
 
 from bimu_hw.crossbar import fused, step
 from bimu_hw.kernels.blocks import block_range, block_rows, count_pairs
+from bimu_hw.kernels.counters import count_all, count_pulses
 from bimu_hw.kernels.mvm import convert_and_add, tile_sums
 from bimu_hw.kernels.network import predictions, query_uncertainty
 from bimu_hw.kernels.plain import plain_product, sum_columns
 from bimu_hw.kernels.team import AVAILABLE
-from bimu_hw.kernels.update import count_all, count_pulses
 from bimu_hw.learning.rules import BayesBinn, Bimu
 from device_models.nonidealities import add_pulses
 

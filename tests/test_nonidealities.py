@@ -18,6 +18,7 @@ from bimu_hw.crossbar.nonidealities import LayerNonidealities
 from bimu_hw.crossbar.synapses import Seeds, SynapseArray
 from bimu_hw.devices import FAULTS
 from bimu_hw.errors import CardError, ScenarioError
+from bimu_hw.freezing import FreezingLog
 from bimu_hw.kernels import nonidealities as kernels
 from bimu_hw.learning.rules import Bimu
 from bimu_hw.nonidealities import SPECS, Nonidealities, check_nonidealities
@@ -180,6 +181,8 @@ def test_a_window_narrows_with_wear_and_then_the_cell_stays_where_it_is():
     )
     # Half worn, the window of +-4 is +-3: up from 2 by one of two pulses, nothing up from 3 or 5, nothing down from -3.
     assert dict(zip(out_cells[:found].tolist(), out_counts[:found].tolist(), strict=True)) == {0: 4, 1: 1, 4: -1, 6: 1}
+    # What nobody answers was sent: it is counted here, the rest by the device.
+    assert used.tolist() == [5, 51, 51, 52, 50, 101, 99, 51, 10]
 
 
 def card(storage: str = "soft_bounds_pair", n_levels: float = 16, **values: float) -> Any:
@@ -209,6 +212,41 @@ def test_cells_wear_out_one_after_the_other_as_their_limits_say():
     np.testing.assert_array_equal(moved, np.minimum(np.ceil(limit), 60))
     fault = cells.snapshot(60.0)["fault"]
     np.testing.assert_array_equal((fault == FAULTS["worn_out"]).any(axis=-1).reshape(-1), limit <= 60)
+
+
+@pytest.mark.parametrize("storage", ["soft_bounds_pair", "domain_wall_mtj", "ecram"])
+def test_an_end_of_life_that_is_far_away_changes_nothing(storage):
+    """Pulses against a rail included, and levels between two of the grid."""
+
+    def pushed(**values: float) -> SynapseArray:
+        given = make_card(storage, n_levels=16)
+        ends = {k: Fact(v, SPECS[k].unit, "assumed", why="test") for k, v in values.items()}
+        spec = synapse_spec(replace(given, nonidealities=ends), policy="residue")
+        cells = SynapseArray((50, 40), spec, Seeds(3, 4, 5), 0, tile_wordlines=25)
+        for event in range(40):
+            push(cells, event, 1.7 if event % 9 else -0.6)
+        return cells
+
+    without, far = pushed(), pushed(endurance=2.0**31)
+    np.testing.assert_array_equal(without.lam, far.lam)
+    np.testing.assert_array_equal(without.state.pulse_count, far.state.pulse_count)
+    assert without.state.pulse_count.max() > 2 * 15  # more than from end to end: many were sent against a rail
+
+
+def test_worn_out_cells_are_counted_as_such_and_not_as_a_dead_zone():
+    cells = array(endurance=20.0, endurance_sigma=0.3)
+    cells.keep_requests = True
+    log = FreezingLog([cells], 2)
+    for task, pulses in enumerate((18, 40)):
+        for event in range(pulses):
+            push(cells, 100 * task + event, 1.0 if event % 2 else -0.8)
+        log.end_task(task)
+    limit, count = cells.nonidealities.limit, cells.state.pulse_count
+    assert log.values["worn_out_fraction"][1, 0] == np.mean(count >= limit) > 0.9
+    assert 0.0 < log.values["worn_out_fraction"][0, 0] < 0.9
+    fault = cells.snapshot(1e3)["fault"]
+    assert log.values["worn_out_fraction"][1, 0] == np.mean(fault == FAULTS["worn_out"])
+    assert log.values["dead_zone_fraction"][1, 0] == 0.0
 
 
 def test_looks_disturb_and_writing_disturbs_the_neighbours():

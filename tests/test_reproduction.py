@@ -231,7 +231,8 @@ def test_the_command_lists_rows_reports_without_running_and_refuses_in_a_sentenc
     study(tmp_path)
     words = ["reproduce", str(tmp_path / "study.toml"), "--out", str(tmp_path / "out")]
     assert run_commands([*words, "--report"]) == 2
-    assert capsys.readouterr().err == f"--out: there is no folder {tmp_path / 'out'}; name the one that holds the runs.\n"
+    refused = f"--out: there is no folder {tmp_path / 'out'}; name the one that holds the runs.\n"
+    assert capsys.readouterr().err == refused
     (tmp_path / "out").mkdir()
     assert run_commands([*words, "--report", "--quiet"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "reproduction.md")

@@ -270,8 +270,13 @@ def test_without_a_checkpoint_it_starts_again(whole, tmp_path, monkeypatch):
     assert_equal_folders(reference, out)
 
 
-def test_the_last_evaluation_is_resumed_task_by_task(tmp_path, monkeypatch):
-    overrides = ("stream.examples=60", "stream.tasks=6", "evaluation.examples=10", "evaluation.newest=2", ALWAYS)
+@pytest.mark.parametrize(
+    "more",
+    [(), ("components.params.adc_noise=1.0",), ("crossbar.ir_drop=exact", "network.hidden=[12]")],
+    ids=["plain", "noisy converters", "wires"],
+)
+def test_the_last_evaluation_is_resumed_task_by_task(tmp_path, monkeypatch, more):
+    overrides = ("stream.examples=60", "stream.tasks=6", "evaluation.examples=10", "evaluation.newest=2", ALWAYS, *more)
     run_scenario(load_scenario(QUICKSTART, overrides), tmp_path / "whole", progress=False)
     real, tasks = bimu_hw.run.TaskStream.test_codes, []
 
@@ -315,7 +320,7 @@ def kill_and_compare(tmp_path, seed, n_random, *overrides, points="every"):
     assert ends[-1] == ["nobody kills it", 0, True], done.stderr
     killed = [name for name, code, _ in ends if code == -signal.SIGKILL]
     if points == "every":
-        assert len(killed) >= 12, ends
+        assert len(killed) >= 13, ends
         assert killed[-1] == "while the hidden folder goes"
     assert len(killed) >= n_random, ends
     assert_equal_folders(tmp_path / "whole", tmp_path / "killed")

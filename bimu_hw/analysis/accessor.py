@@ -134,6 +134,9 @@ class RunAnalysis:
             Examples; NaN where the threshold was not reached within the run.
         """
         found = self.freezing(by, (name,))
+        if by == "snapshot" and found[name].isel(snapshot=0).isnull().all() and found.sizes["snapshot"] > 1:
+            # What compares with the snapshot before has no value at the first.
+            found = found.isel(snapshot=slice(1, None))
         at = found["example"].values.astype(np.float64)
         examples = [time_to_freeze(at, found[name].isel(layer=k), threshold, rising=rising) for k in found["layer"]]
         values = labelled(("layer",), examples, "1", f"examples until {name} reached {threshold:g}")

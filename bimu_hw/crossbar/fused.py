@@ -17,12 +17,13 @@ from bimu_hw.crossbar.synapses import Programming, SynapseArray
 from bimu_hw.crossbar.workers import Workers
 from bimu_hw.kernels import aligned_zeros
 from bimu_hw.kernels.blocks import block_rows, count_chunks, count_pairs
+from bimu_hw.kernels.counters import count_pulses
 from bimu_hw.kernels.gradient import gradient, gradient_is_zero
 from bimu_hw.kernels.plain import plain_product, plain_products, sum_columns
 from bimu_hw.kernels.programming import STOCHASTIC
 from bimu_hw.kernels.relaxed import relaxed_backward, relaxed_finish, relaxed_product
 from bimu_hw.kernels.rules import Coefficients
-from bimu_hw.kernels.update import count_pulses, list_counts, update_layer
+from bimu_hw.kernels.update import list_counts, update_layer
 
 #: Weight samples of a layer and pass from which on handing a part to another thread pays: waking it takes some 60 us.
 WORTH_SPLITTING = 1_000_000

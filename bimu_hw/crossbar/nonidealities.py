@@ -89,7 +89,10 @@ class LayerNonidealities:
         self, cells: Cells, counts: FloatArray, level: FloatArray, pulse_count: npt.NDArray[np.int32],
         level_max: float, whole: bool,
     ) -> tuple[Cells, FloatArray]:  # fmt: skip
-        """Return the part of a list of pulses that cells still answer to, given their levels and pulses so far."""
+        """Return the part of a list of pulses that cells still answer to, given their levels and pulses so far.
+
+        The others are counted here. *Mutates* `pulse_count` by them.
+        """
         if not self.limit.size:
             return cells, counts
         n = kernels.answerable(

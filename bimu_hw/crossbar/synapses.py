@@ -23,9 +23,9 @@ from bimu_hw.crossbar.thresholds import Thresholds
 from bimu_hw.crossbar.writing import Writing, round_request
 from bimu_hw.devices import ROOM_TEMPERATURE, Grid, Site, new_state, time_matters
 from bimu_hw.kernels import aligned_zeros
+from bimu_hw.kernels.counters import count_all
 from bimu_hw.kernels.elementary import fill_tanh_sech2, update_tanh_sech2
 from bimu_hw.kernels.programming import accumulate, scale_levels
-from bimu_hw.kernels.update import count_all
 from bimu_hw.nonidealities import Nonidealities, check_nonidealities
 from bimu_hw.random import Purpose, stream_key
 

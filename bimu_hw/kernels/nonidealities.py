@@ -12,6 +12,7 @@ import numpy as np
 
 from bimu_hw.kernels import jit
 from bimu_hw.kernels.bits import cell_bits, centred_uniform, fold, key_halves, normal_from_bits, philox
+from bimu_hw.kernels.counters import add_pulses
 from bimu_hw.kernels.elementary import exp32
 
 _F = np.float32
@@ -147,8 +148,9 @@ def draw_limits(key, median, sigma, limit):
 def answerable(cells, counts, level, pulse_count, limit, narrowing, level_max, whole, out_cells, out_counts):
     """Return how many cells of a list still answer, and with how many pulses each.
 
-    A cell that has had as many pulses as it survives is worn out and answers no more. Before, its window narrows in
-    proportion to its wear: pulses beyond +-(1 - narrowing * wear) of the last level do nothing.
+    A cell that has had as many pulses as it survives is worn out and answers no more. Before, its window may narrow in
+    proportion to its wear: pulses beyond +-(1 - narrowing * wear) of the last level do nothing. Pulses without an
+    answer are sent all the same, so they count.
 
     Parameters
     ----------
@@ -159,26 +161,28 @@ def answerable(cells, counts, level, pulse_count, limit, narrowing, level_max, w
     pulse_count : int32[cell]
     limit : float32[cell]
     narrowing : float32
-        Share of the window lost at the end of life.
+        Share of the window lost at the end of life; 0: what happens at the last level is the device's own.
     level_max : float32
         Last level; infinite on a continuous element, whose window does not narrow.
     whole : bool
         Whether counts are whole numbers of pulses.
     out_cells, out_counts : int32[n], float32[n]
-        The list of those that answer. *Mutates* both.
+        The list of those that answer. *Mutates* both and `pulse_count`, by what no device will count.
     """
     n_out = 0
     for n in range(cells.size):
-        c = cells[n]
+        c, count = cells[n], counts[n]
         wear = _F(pulse_count[c]) / limit[c]
-        if wear >= _F(1.0) or counts[n] == _F(0.0):
-            continue
-        top = level_max * (_F(1.0) - narrowing * wear)
-        count = counts[n]
-        room = max(top - level[c], _F(0.0)) if count > _F(0.0) else max(top + level[c], _F(0.0))
-        if whole:
-            room = np.floor(room + _F(1e-3))
-        size = min(abs(count), room)
+        size = abs(count)
+        if wear >= _F(1.0):
+            size = _F(0.0)
+        elif narrowing > _F(0.0):
+            top = level_max * (_F(1.0) - narrowing * wear)
+            room = max(top - level[c], _F(0.0)) if count > _F(0.0) else max(top + level[c], _F(0.0))
+            if whole:
+                room = np.floor(room + _F(1e-3))
+            size = min(size, room)
+        pulse_count[c] = add_pulses(pulse_count[c], abs(count) - size)
         if size > _F(0.0):
             out_cells[n_out] = c
             out_counts[n_out] = size if count > _F(0.0) else -size

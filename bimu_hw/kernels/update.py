@@ -17,7 +17,6 @@ from bimu_hw.kernels.rules import request_block
 
 _F = np.float32
 _I = np.int32
-_MOST = np.int32(2**31 - 1)
 
 
 #: Between these magnitudes, 2**-66 and 1.5, a request on a continuous grid is its own rounded value, and one pulse; as
@@ -171,19 +170,3 @@ def list_counts(counts, busy, rows, n_in, cells, listed):
                     listed[found] = counts[c]
                     found += counts[c] != _F(0.0)
     return found
-
-
-@jit
-def count_pulses(cells, counts, pulse_count):
-    """Count the pulses of an exact continuous element: each count rounded, at least 1. *Mutates* `pulse_count`."""
-    for n in range(cells.size):
-        whole = max(_I(min(abs(counts[n]), _F(1e9)) + _F(0.5)), _I(1))
-        old = pulse_count[cells[n]]
-        pulse_count[cells[n]] = _I(old + min(whole, _I(_MOST - old)))
-
-
-@jit
-def count_all(n, pulse_count):
-    """Count n pulses of every cell, up to the counter's end. *Mutates* `pulse_count`."""
-    for c in range(pulse_count.size):
-        pulse_count[c] = _I(min(np.int64(pulse_count[c]) + n, np.int64(_MOST)))
