@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bimu_hw.crossbar.chip import Chip, Encoded
+from bimu_hw.errors import RunError
 from bimu_hw.kernels.network import predictions, query_uncertainty
 from bimu_hw.learning.metrics import expected_calibration_error, roc_auc
 from bimu_hw.learning.reference import log_softmax
@@ -38,6 +39,11 @@ class Evaluation:
         Whether every image draws networks of its own; else all of them share one set.
     now : float
         Seconds.
+
+    Raises
+    ------
+    RunError
+        If learning diverged.
     """
 
     def __init__(
@@ -45,6 +51,8 @@ class Evaluation:
     ) -> None:
         self._chip, self._encode, self._per_query, self._now = chip, encode, per_query, now
         self._event = EVALUATION_EVENTS + (number << 40)
+        if not all(np.isfinite(synapses.lam).all() for synapses in chip.layers):
+            raise RunError("the network diverged: not every lam is finite; choose a smaller learning.lr.")
 
     def logits(self, codes: npt.NDArray[Any], affine: Any, first: int) -> Logits:
         """Return the logits of images, float32[image, sample, class].

@@ -63,7 +63,7 @@ class RunFolder:
         """The hash of the scenario of an unfinished run; empty if there is none that can be read."""
         try:
             return str(json.loads(self._given.read_text(encoding="utf-8"))["hash"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return ""
 
     @contextmanager
@@ -172,7 +172,7 @@ class RunFolder:
         try:
             content = json.loads(self._given.read_text(encoding="utf-8"))
             given = {key: content[key] for key in ("content", "folder", "name", "hash")}
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, KeyError, TypeError, OSError) as error:
             raise RunError(f"{self._given}: cannot be read; start again with run --overwrite.") from error
         scenario = make_scenario(given["content"], folder=given["folder"], name=given["name"])
         if scenario.hash != given["hash"]:

@@ -116,6 +116,12 @@ def test_time_to_freeze_lies_on_the_line_between_two_looks(run):
     frozen = run.bimu.time_to_freeze("plasticity", middle, by="snapshot")
     assert float(frozen[0]) == pytest.approx(0.5 * (at[fall] + at[fall + 1]))
     assert np.isnan(run.bimu.time_to_freeze("plasticity", 0.0, by="snapshot")).all()
+    # What compares with the snapshot before has no value at the first one.
+    found = run.bimu.freezing("snapshot", ("sign_flip_rate",)).isel(layer=0)
+    flips = found["sign_flip_rate"].values
+    assert np.isnan(flips[0])
+    first = run.bimu.time_to_freeze("sign_flip_rate", 0.5 * flips[1], by="snapshot", rising=True)
+    assert float(first[0]) == found["example"].values[1]
 
 
 def test_level_occupancy():

@@ -223,6 +223,10 @@ OPTION_CASES = [
     (["--set", "labels.gamma="],
      "--set labels.gamma: missing, and labels.policy = \"budgeted\" needs it (Adaptation exponent "
      "(budgeted)); give it a value."),
+    (["--set", "learning.lr=1e300"],
+     "--set learning.lr: got 1e+300; allowed are numbers from 1e-30 to 1e+30."),
+    (["--set", "stream.tasks=200000"],
+     "--set stream.tasks: got 200000; allowed are numbers from 1 to 10000."),
     (["--set", "crossbar.tile_wordlines="],
      "--set crossbar.tile_wordlines: missing; give it a value, for example tile_wordlines = 128 "
      "(Word lines (inputs) of a tile)."),

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import struct
 import threading
+import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -423,6 +424,39 @@ class TestNpz:
         with pytest.raises(DataError, match="not a readable") as error:
             load_dataset(path)
         one_sentence(error)
+
+    @pytest.mark.parametrize(
+        "header",
+        ["((((((", "{'descr': '<f8', 'fortran_order': False, 'shape': (10",
+         *(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({n}, 6), }}" for n in (10**30, True, 10**12))],
+        ids=["brackets", "cut", "beyond integers", "a truth", "beyond memory"],
+    )  # fmt: skip
+    def test_a_member_with_a_crafted_header(self, tmp_path: Path, header: str) -> None:
+        path = tmp_path / "mine.npz"
+        np.savez(path, **good_arrays())
+        with zipfile.ZipFile(path, "a") as archive:
+            begin = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+            archive.writestr("full_scale.npy", begin + header.encode())
+        with pytest.raises(DataError) as error:
+            load_dataset(path)
+        one_sentence(error)
+
+    def test_a_member_that_is_no_array(self, tmp_path: Path) -> None:
+        path = tmp_path / "mine.npz"
+        np.savez(path, **good_arrays())
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("full_scale", "255")
+        with pytest.raises(DataError, match="full_scale: is no array") as error:
+            load_dataset(path)
+        one_sentence(error)
+
+    def test_a_label_beyond_signed_integers(self, tmp_path: Path) -> None:
+        path = tmp_path / "mine.npz"
+        labels = good_arrays()["y_train"].astype(np.uint64)
+        labels[3] = 2**64 - 1
+        np.savez(path, **{**good_arrays(), "y_train": labels})
+        with pytest.raises(DataError, match="got the label 18446744073709551615"):
+            load_dataset(path)
 
     def test_missing_folder_bare_array_and_damage(self, tmp_path: Path) -> None:
         path = tmp_path / "mine.npz"

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from building import make_chip
 
 import bimu_hw
-from bimu_hw.errors import DataError, ScenarioError
-from bimu_hw.evaluation import score
+from bimu_hw.errors import DataError, RunError, ScenarioError
+from bimu_hw.evaluation import Evaluation, score
 from bimu_hw.learning.data import DataSet, load_dataset, make_dataset
 from bimu_hw.learning.metrics import expected_calibration_error
 from bimu_hw.learning.streams import TaskStream, ood_images
@@ -154,3 +155,12 @@ def test_images_that_are_never_shown_change_nothing_else(finished: Path, tmp_pat
         assert "ood" not in two.children
         for group in two.children:
             assert one[group].to_dataset().equals(two[group].to_dataset()), group
+
+
+def test_a_network_that_has_diverged_is_not_evaluated() -> None:
+    chip = make_chip((6, 4))
+    Evaluation(chip, lambda codes, affine: [], 0, False, 0.0)
+    for value in (np.inf, np.nan):
+        chip.layers[0].lam[3] = value
+        with pytest.raises(RunError, match="diverged"):
+            Evaluation(chip, lambda codes, affine: [], 0, False, 0.0)

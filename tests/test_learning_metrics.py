@@ -94,7 +94,7 @@ def test_a_single_task_has_no_backward_transfer():
     assert last_k_average([[0.9]], 1) == 0.9
 
 
-@pytest.mark.parametrize("k", [0, 5, -1])
+@pytest.mark.parametrize("k", [0, 5, -1, 2.0, True])
 def test_last_k_must_fit_the_tasks(k):
     with pytest.raises(ScenarioError, match=f"k: got {k}; allowed are integers from 1 to the 4 tasks"):
         last_k_average(R, k)
@@ -212,6 +212,7 @@ def test_calibration_error_of_the_two_extremes():
         ([[0.5, 0.5]], [0.0], 15, "labels: expected integers"),
         ([[0.5, 0.5]], [0, 1], 15, r"got probabilities \(1, 2\) and labels \(2,\)"),
         ([[0.5, 0.5]], [0], 0, "n_bins: got 0"),
+        ([[0.5, 0.5]], [0], 1.5, "n_bins: got 1.5"),
     ],
 )
 def test_calibration_error_refuses_bad_arguments(probabilities, labels, n_bins, message):

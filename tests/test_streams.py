@@ -381,7 +381,7 @@ class TestOrderOfTasks:
         # A task beyond the last is one that was never shown.
         np.testing.assert_array_equal(stream.pixel_order(5), plain.pixel_order(3))
 
-    @pytest.mark.parametrize("order", [[0, 1], [0, -1, 1], [0, 1, 1.5], [0, 1, True]])
+    @pytest.mark.parametrize("order", [[0, 1], [0, -1, 1], [0, 1, 1.5], [0, 1, True], [0, 1, 2**31]])
     def test_an_order_names_as_many_tasks_as_there_are(self, digits: DataSet, order: list) -> None:
         with pytest.raises(ScenarioError, match=r"stream\.task_order"):
             TaskStream(digits, kind="permuted", tasks=3, task_order=order, seed=0)
@@ -475,7 +475,9 @@ def test_any_example_can_be_asked_for_at_any_time(digits: DataSet, options: dict
         ({"imbalance": 0.5}, "stream.imbalance: got 0.5"),
         ({"classes_per_task": 2}, "stream.classes_per_task: has no effect with stream.kind = 'permuted'"),
         ({"kind": "class_incremental"}, "stream.classes_per_task: got None"),
-        ({"kind": "noisy", "noise_step": -1.0}, "stream.noise_step: got -1.0; allowed are finite numbers from 0"),
+        ({"kind": "noisy", "noise_step": -1.0}, "stream.noise_step: got -1.0; allowed are numbers from 0 to 100"),
+        ({"kind": "noisy", "noise_step": 1e38}, "stream.noise_step: got 1e+38; allowed are numbers from 0 to 100"),
+        ({"kind": "rotated", "rotation_step": 1e308}, "stream.rotation_step: got 1e+308; allowed are angles"),
         ({"kind": "rotated"}, "stream.rotation_step: got None"),
         ({"switch_window": -1}, "stream.switch_window: got -1"),
         ({"label_noise": 1.5}, "stream.label_noise: got 1.5"),

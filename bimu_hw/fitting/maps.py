@@ -7,7 +7,6 @@ devices whose first line is ``# unit: uS`` and whose rows are word lines. Shapes
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from bimu_hw.devices import Grid, StorageModel, new_state
 from bimu_hw.errors import DataError
+from bimu_hw.learning.npz import read_npz
 from bimu_hw.units import parse_quantity
 
 Array = npt.NDArray[np.float64]
@@ -55,16 +55,10 @@ def read_map(path: Path) -> Array:
 
 
 def _read_npz(path: Path) -> tuple[Array, str]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = set(archive.files)
-            if not {"conductance", "unit"} <= names:
-                raise DataError(f"{path.name}: holds {sorted(names)}; expected the arrays 'conductance' and 'unit'.")
-            values, unit = archive["conductance"], archive["unit"]
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}; give the path of a .npz file.") from error
-    except (ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path.name}: is no archive of plain arrays ({error}); save it with numpy.savez.") from error
+    arrays = read_npz(path)
+    if not {"conductance", "unit"} <= set(arrays):
+        raise DataError(f"{path.name}: holds {sorted(arrays)}; expected the arrays 'conductance' and 'unit'.")
+    values, unit = arrays["conductance"], arrays["unit"]
     if not np.issubdtype(values.dtype, np.floating) and not np.issubdtype(values.dtype, np.integer):
         raise DataError(f"{path.name}: 'conductance' has the type {values.dtype}; expected numbers.")
     if unit.shape != () or unit.dtype.kind != "U":

@@ -302,6 +302,8 @@ def _labels(y: np.ndarray, n: int, where: str) -> np.ndarray:
         raise DataError(f"{where}: got {y.dtype} of shape {y.shape}; allowed is one integer per example.")
     if len(y) != n:
         raise DataError(f"{where}: got {len(y)} labels for {n} examples; there must be one for each.")
+    if y.size and int(y.max()) >= 2**63:
+        raise DataError(f"{where}: got the label {int(y.max())}; labels are 0 to C - 1.")
     return np.array(y, dtype="<i8", order="C")
 
 

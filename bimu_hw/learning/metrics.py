@@ -158,8 +158,8 @@ def last_k_average(accuracy: npt.ArrayLike, k: int) -> float:
         If `accuracy` is no accuracy matrix, `k` is out of range or an entry that is needed was not evaluated.
     """
     r = _accuracy_matrix(accuracy)
-    if not 1 <= k <= len(r):
-        raise ScenarioError(f"last_k_average, k: got {k}; allowed are integers from 1 to the {len(r)} tasks.")
+    if not _is_count(k) or k > len(r):
+        raise ScenarioError(f"last_k_average, k: got {k!r}; allowed are integers from 1 to the {len(r)} tasks.")
     return float(np.mean(_evaluated(r[-1, len(r) - k :], "of the last row")))
 
 
@@ -360,13 +360,17 @@ def expected_calibration_error(probabilities: npt.ArrayLike, labels: npt.ArrayLi
         )
     if not np.issubdtype(true.dtype, np.integer) or true.min() < 0 or true.max() >= p.shape[1]:
         raise ScenarioError(f"expected_calibration_error, labels: expected integers from 0 to {p.shape[1] - 1}.")
-    if n_bins < 1:
-        raise ScenarioError(f"expected_calibration_error, n_bins: got {n_bins}; expected an integer of at least 1.")
+    if not _is_count(n_bins):
+        raise ScenarioError(f"expected_calibration_error, n_bins: got {n_bins!r}; expected an integer of at least 1.")
     confidence = p.max(axis=1).astype(np.float64)
     correct = p.argmax(axis=1) == true
     bins = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
     gap = np.bincount(bins, weights=correct - confidence, minlength=n_bins)
     return float(np.abs(gap).sum() / len(true))
+
+
+def _is_count(given: object) -> bool:
+    return isinstance(given, (int, np.integer)) and not isinstance(given, bool) and int(given) >= 1
 
 
 def _accuracy_matrix(accuracy: npt.ArrayLike) -> Floats:

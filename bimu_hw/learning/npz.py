@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,7 +15,8 @@ from bimu_hw.errors import DataError
 #: What NumPy and zipfile raise on archives that are damaged, encrypted, compressed in an unknown way, or announce more
 #: than fits the memory.
 _DAMAGES = (
-    OSError, ValueError, EOFError, RuntimeError, MemoryError, LookupError, zipfile.BadZipFile, zlib.error, struct.error,
+    OSError, ValueError, TypeError, EOFError, RuntimeError, MemoryError, OverflowError, LookupError, SyntaxError,
+    tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error,
 )  # fmt: skip
 
 
@@ -44,8 +46,13 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 def _member(archive: np.lib.npyio.NpzFile, key: str, path: Path) -> np.ndarray:
     try:
-        return archive[key]
+        member = archive[key]
+        if not isinstance(member, np.ndarray):
+            raise DataError(f"{path}, {key}: is no array; write the archive with numpy.savez.")
+        return member
     except ValueError as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(
             f"{path}, {key}: cannot be read ({_brief(error)}); pickled objects are refused, arrays of numbers are "
             f"allowed."

@@ -250,9 +250,9 @@ def _markdown(
 
 def _frozen(lines: Sequence[tuple[str, ...]]) -> list[str]:
     return [
-        "What the layers do meanwhile, first layer / the next (group `/freezing` of the record; plasticity: mean sech²λ; "
-        "flips: synapses whose mean weight has changed its sign since the task before; frozen: by plasticity, as "
-        "`docs/model.md` defines it):", "", *_table(HEADER, lines), "",
+        "What the layers do meanwhile, first layer / the next (group `/freezing` of the record; plasticity: mean "
+        "sech²λ; flips: synapses whose mean weight has changed its sign since the task before; frozen: by plasticity, "
+        "as `docs/model.md` defines it):", "", *_table(HEADER, lines), "",
     ]  # fmt: skip
 
 

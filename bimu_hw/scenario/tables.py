@@ -27,6 +27,7 @@ from bimu_hw.scenario.values import (
     Duration,
     Energy,
     Fraction,
+    Hyperparameter,
     NonNegative,
     Overrides,
     Places,
@@ -34,6 +35,7 @@ from bimu_hw.scenario.values import (
     Rate,
     Seed,
     Snapshots,
+    Strength,
     Temperature,
 )
 
@@ -57,15 +59,15 @@ class Stream(Table):
     kind: Literal["permuted", "stationary", "class_incremental", "rotated", "noisy", "from_file"]
     """What a task is: its own random order of inputs, the data set as it is, classes of its own, images turned further
     or noisier from task to task, or what the .npz file says."""
-    tasks: Count
-    """Number of tasks."""
+    tasks: Annotated[int, Field(ge=1, le=10_000)]
+    """Number of tasks; the record has the accuracy after each task on each task."""
     classes_per_task: Count | None = Field(None, examples=[2])
     """Classes of a task (class_incremental)."""
     rotation_step: Angle | None = Field(None, examples=["15 deg"])
     """Angle by which images are turned further from task to task; the first shows them as they are (rotated)."""
     noise_step: Annotated[float, Field(gt=0, le=100)] | None = Field(None, examples=[0.2])
     """Growth from task to task of the noise on every pixel, in standard deviations of the training set (noisy)."""
-    task_order: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] | None = Field(
+    task_order: Annotated[tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...], Field(strict=False)] | None = Field(
         None, examples=[[0, 1, 2, 0, 1, 2]]
     )
     """Which task comes when, counted from 0, as many as tasks; omitted: each once (not stationary)."""
@@ -111,21 +113,21 @@ class Learning(Table):
     """Gradient through relaxed weights (ideal hardware only) or through the sampled binary ones."""
     preset: str | None = None
     """Name of a published set of hyperparameters; keys given here override it."""
-    lr: Positive | None = None
+    lr: Hyperparameter | None = None
     """Learning rate, eta (all rules)."""
-    lr_max: Positive | None = None
+    lr_max: Hyperparameter | None = None
     """Largest step size, eta_max (bimu)."""
-    likelihood_multiplier: Positive | None = None
+    likelihood_multiplier: Hyperparameter | None = None
     """Weight of the data, L (bimu)."""
-    kl_multiplier: NonNegative | None = None
+    kl_multiplier: Strength | None = None
     """Weight of the prior, K (bimu)."""
-    memory_window: Positive | None = None
+    memory_window: Hyperparameter | None = None
     """Memory window in examples, N (bimu)."""
-    prior_strength: NonNegative | None = None
+    prior_strength: Strength | None = None
     """Pull towards the prior, rho (bayesbinn)."""
-    weight_decay: NonNegative | None = None
+    weight_decay: Strength | None = None
     """Share of the latent weight that is added to its gradient (ste, metaplasticity)."""
-    metaplasticity: NonNegative | None = None
+    metaplasticity: Strength | None = None
     """How strongly steps of a latent weight towards 0 are braked, m (metaplasticity)."""
 
 

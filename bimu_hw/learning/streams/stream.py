@@ -349,7 +349,13 @@ class TaskStream:
             z = host_generator(self.seed, Purpose.STREAM, *noise_words).standard_normal(self.n_in)
             noisy = x + task.noise * self._spread * z
             x = noisy if x.dtype != np.uint8 else np.clip(np.rint(noisy), 0, self.data.full_scale)
-            x = x.astype(self.data.x_train.dtype)
+            with np.errstate(over="ignore"):
+                x = x.astype(self.data.x_train.dtype)
+            if not np.isfinite(x).all():
+                raise DataError(
+                    f"{self.data.name}: with the noise of a task a feature goes beyond float32; make stream.noise_step "
+                    "or the features smaller."
+                )
         return x
 
     def _task(self, content: int) -> Task:
@@ -404,8 +410,10 @@ def _check_parameters(kind: str, given: dict[str, Any]) -> dict[str, Any]:
         value: Any = given.get(name)
         if name == "classes_per_task":
             _check_count("stream.classes_per_task", value)
-        elif not _is_number(value) or not np.isfinite(value) or (name == "noise_step" and value < 0.0):
-            allowed = "finite numbers from 0" if name == "noise_step" else "finite angles in radians"
+            continue
+        least, most = (0.0, 100.0) if name == "noise_step" else (-np.pi, np.pi)
+        if not _is_number(value) or not least <= value <= most:
+            allowed = "numbers from 0 to 100" if name == "noise_step" else "angles from -pi to pi, in radians"
             raise ScenarioError(f"stream.{name}: got {value!r}; allowed are {allowed}.")
     return given
 
@@ -413,10 +421,11 @@ def _check_parameters(kind: str, given: dict[str, Any]) -> dict[str, Any]:
 def _check_order(order: Sequence[int] | None, n_tasks: int) -> tuple[int, ...] | None:
     if order is None:
         return None
-    whole = all(isinstance(t, (int, np.integer)) and not isinstance(t, bool) and t >= 0 for t in order)
+    whole = all(isinstance(t, (int, np.integer)) and not isinstance(t, bool) and 0 <= t < 2**31 for t in order)
     if len(order) != n_tasks or not whole:
         raise ScenarioError(
-            f"stream.task_order: got {list(order)!r}; allowed are integers from 0, as many as tasks: {n_tasks}."
+            f"stream.task_order: got {list(order)!r}; allowed are integers from 0 below 2**31, as many as tasks: "
+            f"{n_tasks}."
         )
     return tuple(int(t) for t in order)
 
