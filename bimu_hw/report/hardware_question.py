@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bimu_hw.devices import get_model
 from bimu_hw.record import open_run
 from bimu_hw.scenario import Scenario, load_scenario
 from bimu_hw.studies.measure import spread
@@ -41,7 +42,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "BiMU": (),
     "BayesBiNN": (*_NO_BIMU, "learning.rule=bayesbinn", "learning.lr=5.0", "learning.prior_strength=1.25e-5"),
 }
-#: Rates of native programming, chosen the same way for each store among 0.3 to 10.
+#: Rates of native programming, chosen the same way for each store among 0.3 to 10 (the memristor pair: 1 to 10).
 NATIVE_LR = {"memristor pair, 16 levels": 1.0, "domain wall, 8 positions": 3.0, "ideal, analog": 10.0}
 #: The algorithm's reference: the relaxed gradient, which no binary cell can do.
 _REFERENCE = (
@@ -109,7 +110,8 @@ class Outcome:
     endurance_used : float
         Of the busiest cell, where the scenario states an endurance; NaN otherwise.
     energy_per_update, energy_per_query : float
-        Joules; the second with everything, idle included.
+        Joules; the second with everything: inference, label, update and what the chip draws while it waits. NaN for an
+        ideal store, whose pulses have no price.
     """
 
     row: Row
@@ -139,7 +141,9 @@ def read_outcome(row: Row, scenario: Scenario, folder: Path, summary: dict[str, 
     cells = np.concatenate([counts.reshape(*counts.shape[:2], -1).sum(axis=2).ravel() for counts in devices])
     endurance = scenario.storage_card.nonidealities.get("endurance")
     limit = endurance.value if endurance is not None else 0.0
-    energy = summary["energy_per_query_J"]["all"]
+    priced = get_model(scenario.storage_card.model).family != "ideal"
+    energies = summary["energy_per_update_J"], summary["energy_per_query_J"]["all"]
+    per_update, per_query = (value if priced and value else math.nan for value in energies)
     return Outcome(
         row=row, seed=scenario.seeds.noise,
         newest=summary["accuracy_newest_task"], last_five=summary["accuracy_last_k"],
@@ -147,7 +151,7 @@ def read_outcome(row: Row, scenario: Scenario, folder: Path, summary: dict[str, 
         saturated=fractions["saturated_fraction"], dead_zone=fractions["dead_zone_fraction"],
         rail=fractions["rail_fraction"], pulses_mean=float(cells.mean()), pulses_max=float(cells.max()),
         endurance_used=max(int(counts.max()) for counts in devices) / limit if limit else math.nan,
-        energy_per_update=summary["energy_per_update_J"] or math.nan, energy_per_query=energy or math.nan,
+        energy_per_update=per_update, energy_per_query=per_query,
     )  # fmt: skip
 
 

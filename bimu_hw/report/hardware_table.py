@@ -22,7 +22,9 @@ def _percent(value: float) -> str:
 
 
 def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:,.3g}"
+    if math.isnan(value):
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _joules(value: float) -> str:
@@ -111,7 +113,8 @@ def _draw(
             panels[2].plot([o.pulses_mean, o.pulses_max], [y, y], lw=1, color=colour, alpha=0.5)
             panels[2].plot(o.pulses_mean, y, "o", ms=5, **filled)
             panels[2].plot(o.pulses_max, y, "|", ms=8, color=colour)
-        panels[3].plot(1e9 * o.energy_per_update, y, "o", ms=5, **filled)
+        if not math.isnan(o.energy_per_update):
+            panels[3].plot(1e9 * o.energy_per_update, y, "o", ms=5, **filled)
     panels[0].set_yticks(at, [_label(mean) for mean, _ in rows], fontsize=7)
     panels[0].invert_yaxis()
     for store in stores:
@@ -120,6 +123,6 @@ def _draw(
                        color=COLOURS[stores.index(store) % len(COLOURS)])  # fmt: skip
     seeds = "\nbroad: ± one deviation over seeds" if any(deviation is not None for _, deviation in rows) else ""
     panels[0].set(xlabel=f"accuracy, %\n●: last five tasks at the end\n|: when learned{seeds}")
-    panels[1].set(xlabel="synapses of layer 1, %\n■: 1 − plasticity\n◇: dead zone, △: rail", xlim=(-3, 103))
+    panels[1].set(xlabel="first layer, %\n■: 100 − plasticity\n◇: in the dead zone, △: at a rail", xlim=(-3, 103))
     panels[2].set(xscale="log", xlabel="writes per cell\n●: mean, |: busiest cell\n(open: BayesBiNN)")
-    panels[3].set(xlabel="energy per update, nJ\n(open: BayesBiNN)")
+    panels[3].set(xlabel="energy per update, nJ\n(open: BayesBiNN;\nan ideal store has no price)", xlim=(0.0, None))
