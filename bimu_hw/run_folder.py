@@ -137,29 +137,26 @@ class RunFolder:
 
     def publish(self) -> None:
         """Move the files of the finished run to their places and remove the hidden folder."""
-        names = json.loads((self._complete / _LIST).read_text(encoding="utf-8"))
-        for name in names:
-            # One that is gone was moved by a process that died here.
-            with suppress(FileNotFoundError):
-                os.replace(self._complete / name, self.out / name)
-        for name in set(FILES) - set(names):
-            (self.out / name).unlink(missing_ok=True)
+        place = self._complete / _LIST
+        # The list was there before the folder had its name: if it is gone, a process died while the folder went.
+        if place.exists():
+            names = json.loads(place.read_text(encoding="utf-8"))
+            for name in names:
+                # One that is gone was moved by a process that died here.
+                with suppress(FileNotFoundError):
+                    os.replace(self._complete / name, self.out / name)
+            for name in set(FILES) - set(names):
+                (self.out / name).unlink(missing_ok=True)
         self._empty()
 
     def _empty(self) -> None:
-        """Remove all but the lock. The complete files go last, at once: while they are there the run is computed."""
-        gone = self.work / "gone"
-        if gone.exists():
-            shutil.rmtree(gone)
+        """Remove all but the lock. The complete files go last: while they are there the run counts as computed."""
         last = (self._complete, self.work / "lock")
-        for path in (p for p in self.work.iterdir() if p not in last):
+        for path in (*(p for p in self.work.iterdir() if p not in last), self._complete):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        if self._complete.exists():
-            os.replace(self._complete, gone)
-            shutil.rmtree(gone)
 
     def _store(self, scenario: Scenario) -> None:
         content = {

@@ -42,9 +42,8 @@ AT_THE_END = {
     "while figures are drawn": (bimu_hw.report.figures, "plot_energy", 1, "after"),
     "before the first file has its place": (RunFolder, "publish", 1, "before"),
     "before the hidden folder goes": (RunFolder, "_empty", 1, "before"),
-    # The six files have their places; the next to be renamed is the folder they were put together in.
-    "before that folder goes": (os, "replace", 7, "before"),
-    "while the hidden folder goes": (os, "rmdir", 1, "before"),
+    "while the hidden folder goes": (shutil, "rmtree", 1, "before"),
+    "when all is gone but an empty folder": (os, "rmdir", 1, "before"),
 }
 
 

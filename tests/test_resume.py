@@ -321,7 +321,7 @@ def kill_and_compare(tmp_path, seed, n_random, *overrides, points="every"):
     killed = [name for name, code, _ in ends if code == -signal.SIGKILL]
     if points == "every":
         assert len(killed) >= 13, ends
-        assert killed[-1] == "while the hidden folder goes"
+        assert killed[-1] == "when all is gone but an empty folder"
     assert len(killed) >= n_random, ends
     assert_equal_folders(tmp_path / "whole", tmp_path / "killed")
 
