@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _SEARCH = (
-    "own search, {} points on a proxy of 5 tasks with 2,500 examples each, ideal sampling, seed 1, 29 November 2026: "
+    "own search, {} points on a proxy of 5 tasks with {} examples each, ideal sampling, seed 1, 29 November 2026: "
     "benchmarks/search_hyperparameters.py {}, docs/validation/learning.md"
 )
 _PAPER = "Cottart, Ballet, Bonnet, Querlioz, ICML 2026, arXiv:2605.30198"
@@ -76,14 +76,19 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "bimu_openloris": _bimu("OpenLORIS, one layer [8192,19], S = 10", 48.7, 16.7, 0.53, 0.065, 1600.0),
     "bimu_hard_gradient_stream": _bimu(
-        "Permuted-MNIST, tasks of some 2,500 examples (of 10,000 the published values remember better), hard gradient, "
+        "Permuted-MNIST, tasks of some 2,500 examples (of 10,000 the published values remember better, of 60,000 those "
+        "for long tasks), hard gradient, ideal storage, [784,100,10], S = 5",
+        12.53, 331.7, 2.509, 0.01384, 549.4, _SEARCH.format(18, "2,500", "hard_stream"),
+    ),
+    "bimu_hard_gradient_long_tasks": _bimu(
+        "Permuted-MNIST, five tasks of 60,000 examples (what it does over many of them was not tried), hard gradient, "
         "ideal storage, [784,100,10], S = 5",
-        12.53, 331.7, 2.509, 0.01384, 549.4, _SEARCH.format(18, "hard_stream"),
+        1.18, 581.3, 0.4339, 0.001419, 14790.0, _SEARCH.format(18, "60,000", "hard_stream --examples 60000"),
     ),
     "bimu_16_levels_residue_stream": _bimu(
         "Permuted-MNIST, tasks of some 2,500 examples, hard gradient, 16 levels to lam = 4, residue of 12 bits, "
         "[784,100,10], S = 5",
-        26.79, 240.5, 1.186, 0.02352, 1078.0, _SEARCH.format(12, "levels_16"),
+        26.79, 240.5, 1.186, 0.02352, 1078.0, _SEARCH.format(12, "2,500", "levels_16"),
     ),
     "bayesbinn_permuted_mnist_1000_tasks": Preset(
         "bayesbinn", {"lr": 0.77, "prior_strength": 1.25e-5}, "Permuted-MNIST, 1000 tasks, [784,100,10], S = 5, T = 1"

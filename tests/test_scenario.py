@@ -116,7 +116,10 @@ def test_presets_are_the_published_numbers():
 
 @pytest.mark.parametrize(
     ("name", "target"),
-    [("bimu_hard_gradient_stream", "hard_stream"), ("bimu_16_levels_residue_stream", "levels_16")],
+    [
+        ("bimu_hard_gradient_stream", "hard_stream"), ("bimu_hard_gradient_long_tasks", "hard_stream_60000"),
+        ("bimu_16_levels_residue_stream", "levels_16"),
+    ],
 )
 def test_searched_presets_are_the_best_points_of_the_recorded_search(name, target):
     with open(FOLDER.parent / "docs" / "validation" / "search.csv", newline="") as file:
