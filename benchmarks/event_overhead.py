@@ -50,6 +50,10 @@ class Examples:
         """Return an example and its label."""
         return self._encoded[index % 64], index % 10, index % 10, 0
 
+    def examples(self, start: int, stop: int) -> list[tuple[Encoded, int, int, int]]:
+        """Return consecutive examples."""
+        return [self.example(index) for index in range(start, stop)]
+
 
 class Recording:
     """Records every query, as a run does."""

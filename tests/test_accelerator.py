@@ -49,6 +49,9 @@ class Stream:
         label = int(rng.integers(N_OUT))
         return Encoded(x[None, None, :], np.ones(1, np.float32), x[None, :]), label, label, 0
 
+    def examples(self, start: int, stop: int) -> list[tuple[Encoded, int, int, int]]:
+        return [self.example(index) for index in range(start, stop)]
+
 
 class Watcher:
     def __init__(self) -> None:

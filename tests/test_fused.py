@@ -216,15 +216,13 @@ def test_many_inputs_together_have_the_bits_of_each_by_itself(activation, n, thr
     assert not make_chip((29, 11, 6, 4), arrays=ideal_arrays(adc_bits=6)).reads_plainly
 
 
-def test_pulses_are_counted_as_devices_count_them():
-    counts = np.array([0.1, -0.4, 0.5, 1.49, -1.5, 2.5, 3e9, -1e-30], F)
-    start = np.array([0, 1, 2, 2**31 - 1, 5, 2**31 - 3, 7, 0], np.int32)
+def test_pulses_are_counted_rounded_at_least_one_and_up_to_the_end_of_the_counter():
+    counts = np.array([0.1, -0.4, 0.5, 1.49, -1.5, 2.5, 3e9, -1e-30, 0.0], F)
+    start = np.array([0, 1, 2, 2**31 - 1, 5, 2**31 - 3, 7, 0, 4], np.int32)
+    wanted = [1, 2, 3, 2**31 - 1, 7, 2**31 - 1, 10**9 + 7, 1, 4]
     got = start.copy()
-    count_pulses(np.arange(8, dtype=np.int32), counts, got)
-    assert got.tolist() == [int(add_pulses(np.int32(s), c)) for s, c in zip(start, counts, strict=True)]
-    got = start.copy()
-    count_all(3, got)
-    wanted = start.copy()
-    for _ in range(3):
-        wanted = np.array([add_pulses(np.int32(s), F(1.0)) for s in wanted], np.int32)
-    assert got.tolist() == wanted.tolist()
+    count_pulses(np.arange(start.size, dtype=np.int32), counts, got)
+    assert got.tolist() == wanted
+    assert [int(add_pulses(np.int32(s), c)) for s, c in zip(start, counts, strict=True)] == wanted
+    count_all(3, start)
+    assert start.tolist() == [3, 4, 5, 2**31 - 1, 8, 2**31 - 1, 10, 3, 7]

@@ -134,8 +134,7 @@ class RunAnalysis:
             Examples; NaN where the threshold was not reached within the run.
         """
         found = self.freezing(by, (name,))
-        if by == "snapshot" and found[name].isel(snapshot=0).isnull().all() and found.sizes["snapshot"] > 1:
-            # What compares with the snapshot before has no value at the first.
+        if by == "snapshot" and freezing.compares(name) and found.sizes["snapshot"] > 1:
             found = found.isel(snapshot=slice(1, None))
         at = found["example"].values.astype(np.float64)
         examples = [time_to_freeze(at, found[name].isel(layer=k), threshold, rising=rising) for k in found["layer"]]

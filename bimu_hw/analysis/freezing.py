@@ -131,6 +131,11 @@ _QUANTITIES: dict[str, _Quantity] = {
 FROM_LAM = ("plasticity", "entropy", "saturated_fraction", "sign_flip_rate")
 
 
+def compares(name: str) -> bool:
+    """Return whether a quantity compares with the snapshot before, and so has no value at the first."""
+    return _QUANTITIES[name].compares
+
+
 def freezing_over_snapshots(
     layer: xr.Dataset, names: Sequence[str] = FROM_LAM, grid: LevelGrid | None = None, threshold: float = 2.5
 ) -> xr.Dataset:

@@ -47,16 +47,14 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 def _member(archive: np.lib.npyio.NpzFile, key: str, path: Path) -> np.ndarray:
     try:
         member = archive[key]
-        if not isinstance(member, np.ndarray):
-            raise DataError(f"{path}, {key}: is no array; write the archive with numpy.savez.")
-        return member
     except ValueError as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(
             f"{path}, {key}: cannot be read ({_brief(error)}); pickled objects are refused, arrays of numbers are "
             f"allowed."
         ) from None
+    if not isinstance(member, np.ndarray):
+        raise DataError(f"{path}, {key}: is no array; write the archive with numpy.savez.")
+    return member
 
 
 def _brief(error: Exception) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,21 +17,24 @@ HEADER = (
 )  # fmt: skip
 
 
-def frozen_lines(title: str, runs: Sequence[Path]) -> list[tuple[str, ...]]:
+def frozen_lines(title: str, runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """Return lines under `HEADER` for finished runs of one row that differ in seed only: the mean over them.
 
     Parameters
     ----------
     title : str
-    runs : sequence of Path
-        Folders of runs of several tasks.
+    runs : mapping of Path to mapping
+        Folders of runs of several tasks, and their summaries.
     """
-    found = [_read(run) for run in runs]
-    if not found:
+    if not runs:
         return []
-    newest = np.mean([run[0] for run in found], axis=0)
-    plasticity, saturated, flips = np.mean([run[1] for run in found], axis=0)
-    when = [_first([run[2][layer] for run in found]) for layer in range(plasticity.shape[0])]
+    found = [_read(folder) for folder in runs]
+    newest = np.mean([newest for newest, _ in found], axis=0)
+    plasticity, saturated, flips = np.mean([measures for _, measures in found], axis=0)
+    when = [
+        _first([summary["time_to_freeze"][f"layer_{layer}"]["plasticity"] for summary in runs.values()])
+        for layer in range(plasticity.shape[0])
+    ]
     lines: list[tuple[str, ...]] = []
     for task in _shown(newest.size):
         k = task - 1
@@ -42,16 +45,14 @@ def frozen_lines(title: str, runs: Sequence[Path]) -> list[tuple[str, ...]]:
     return lines
 
 
-def _read(folder: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], list[float | None]]:
-    """Return accuracy when new, float64[task]; three measures, float64[measure, layer, task]; and times to freeze."""
+def _read(folder: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return accuracy when new, float64[task], and three measures, float64[measure, layer, task]."""
     with open_run(folder) as run:
         measures = run["freezing"].to_dataset().transpose("layer", "task")
         names = ("plasticity", "saturated_fraction", "sign_flip_rate")
         values = np.array([measures[name].values for name in names], np.float64)
         newest = np.diagonal(run["tasks"].to_dataset()["accuracy"].values).astype(np.float64)
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    when = summary["time_to_freeze"]
-    return newest, values, [when[f"layer_{layer}"]["plasticity"] for layer in range(values.shape[1])]
+    return newest, values
 
 
 def _shown(tasks: int) -> list[int]:

@@ -88,7 +88,8 @@ def write_report(study: Study, out: Path, cells: Iterable[Cell]) -> Path:
         lines += _lines(row, tasks, list(stands.values()))
         runs += [_run(row, tasks, seed, stands[seed], path) for seed, path in found.items()]
         if tasks > 1:
-            frozen += frozen_lines(row.title, [found[seed] for seed, one in stands.items() if one.state == "done"])
+            done = {found[seed]: one.summary for seed, one in stands.items() if one.state == "done"}
+            frozen += frozen_lines(row.title, done)
     for name, text in (
         ("reproduction.md", _markdown(study, lines, runs, frozen)), ("reproduction.csv", _csv(lines)),
         ("reproduction.json", json.dumps(_plain(study, lines, runs), indent=1) + "\n"),
@@ -250,7 +251,7 @@ def _markdown(
 
 def _frozen(lines: Sequence[tuple[str, ...]]) -> list[str]:
     return [
-        "What the layers do meanwhile, first layer / the next (group `/freezing` of the record; plasticity: mean "
+        "What the layers do meanwhile, from the first on (group `/freezing` of the record; plasticity: mean "
         "sech²λ; flips: synapses whose mean weight has changed its sign since the task before; frozen: by plasticity, "
         "as `docs/model.md` defines it):", "", *_table(HEADER, lines), "",
     ]  # fmt: skip

@@ -348,14 +348,14 @@ class TaskStream:
         if task.noise:
             z = host_generator(self.seed, Purpose.STREAM, *noise_words).standard_normal(self.n_in)
             noisy = x + task.noise * self._spread * z
-            x = noisy if x.dtype != np.uint8 else np.clip(np.rint(noisy), 0, self.data.full_scale)
-            with np.errstate(over="ignore"):
-                x = x.astype(self.data.x_train.dtype)
-            if not np.isfinite(x).all():
+            if x.dtype == np.uint8:
+                return np.clip(np.rint(noisy), 0, self.data.full_scale).astype(np.uint8)
+            if not np.abs(noisy).max() <= np.finfo(np.float32).max:
                 raise DataError(
                     f"{self.data.name}: with the noise of a task a feature goes beyond float32; make stream.noise_step "
                     "or the features smaller."
                 )
+            x = noisy.astype(np.float32)
         return x
 
     def _task(self, content: int) -> Task:
